@@ -1,0 +1,34 @@
+#include "quant/weight_view.h"
+
+#include "base/error.h"
+
+namespace m2 {
+
+std::int64_t WeightView::num_bytes() const {
+  const std::int64_t elements = rows * cols * static_cast<std::int64_t>(dtype_size(dtype));
+  if (scale == nullptr) return elements;
+  const std::int64_t scale_rows = (rows + block_rows - 1) / block_rows;
+  return elements + scale_rows * scale_cols() * static_cast<std::int64_t>(sizeof(float));
+}
+
+void decode_row(const WeightView& weight, std::int64_t row, float* out) {
+  M2_DCHECK(row >= 0 && row < weight.rows, "row ", row, " of ", weight.rows);
+  const std::int64_t first = row * weight.cols;
+  for (std::int64_t col = 0; col < weight.cols; ++col) {
+    out[col] = load_float(weight.data, weight.dtype, first + col);
+  }
+  if (weight.scale == nullptr) return;
+  const float* scales = weight.scale + row / weight.block_rows * weight.scale_cols();
+  for (std::int64_t col = 0; col < weight.cols; ++col) out[col] *= scales[col / weight.block_cols];
+}
+
+void check_weight(const WeightView& weight, const char* what) {
+  M2_CHECK(weight.present() && weight.rows > 0 && weight.cols > 0, what, ": absent weight");
+  const bool known = weight.dtype == DType::kF32 || weight.dtype == DType::kF16 ||
+                     weight.dtype == DType::kBF16 || weight.dtype == DType::kF8E4M3;
+  M2_CHECK(known, what, ": weights of type ", dtype_name(weight.dtype), " cannot be multiplied");
+  M2_CHECK((weight.dtype == DType::kF8E4M3) == (weight.scale != nullptr), what,
+           ": F8_E4M3 and only it has scales");
+}
+
+}  // namespace m2

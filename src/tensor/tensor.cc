@@ -1,0 +1,50 @@
+#include "tensor/tensor.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <ostream>
+
+namespace m2 {
+
+Shape::Shape(std::initializer_list<std::int64_t> dims)
+    : Shape(std::span<const std::int64_t>(dims.begin(), dims.size())) {}
+
+Shape::Shape(std::span<const std::int64_t> dims) : rank_(static_cast<int>(dims.size())) {
+  M2_CHECK(dims.size() <= kMaxRank, "a shape has at most ", kMaxRank, " dimensions, got ",
+           dims.size());
+  std::copy(dims.begin(), dims.end(), dims_.begin());
+  for (const auto dim : dims) M2_CHECK(dim >= 0, "negative dimension ", dim);
+}
+
+std::int64_t Shape::num_elements() const {
+  std::int64_t count = 1;
+  for (int axis = 0; axis < rank_; ++axis) count *= (*this)[axis];
+  return count;
+}
+
+std::string Shape::to_string() const {
+  std::string text = "[";
+  for (int axis = 0; axis < rank_; ++axis) {
+    if (axis > 0) text += ", ";
+    text += std::to_string((*this)[axis]);
+  }
+  return text + "]";
+}
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.to_string(); }
+
+Tensor::Tensor(DType dtype, const Shape& shape) : view_{nullptr, dtype, shape} {
+  constexpr std::size_t kAlignment = 64;
+  const std::size_t bytes = std::max<std::size_t>(view_.num_bytes(), 1);
+  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  data_.reset(std::aligned_alloc(kAlignment, rounded));
+  M2_REQUIRE(ErrorCode::kResourceExhausted, data_ != nullptr, "cannot allocate ", bytes,
+             " bytes for a tensor of shape ", shape);
+  std::memset(data_.get(), 0, rounded);
+  view_.data = data_.get();
+}
+
+void Tensor::Free::operator()(void* data) const { std::free(data); }
+
+}  // namespace m2

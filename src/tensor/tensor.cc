@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <ostream>
 
 namespace m2 {
@@ -35,14 +34,15 @@ std::string Shape::to_string() const {
 std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << shape.to_string(); }
 
 Tensor::Tensor(DType dtype, const Shape& shape) : view_{nullptr, dtype, shape} {
+  // calloc hands out large blocks as untouched zero pages: memory that is planned for the longest
+  // context costs nothing until it is used.
   constexpr std::size_t kAlignment = 64;
-  const std::size_t bytes = std::max<std::size_t>(view_.num_bytes(), 1);
-  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  data_.reset(std::aligned_alloc(kAlignment, rounded));
+  const std::size_t bytes = view_.num_bytes();
+  data_.reset(std::calloc(bytes + kAlignment, 1));
   M2_REQUIRE(ErrorCode::kResourceExhausted, data_ != nullptr, "cannot allocate ", bytes,
              " bytes for a tensor of shape ", shape);
-  std::memset(data_.get(), 0, rounded);
-  view_.data = data_.get();
+  const auto address = reinterpret_cast<std::uintptr_t>(data_.get());
+  view_.data = reinterpret_cast<void*>((address + kAlignment - 1) / kAlignment * kAlignment);
 }
 
 void Tensor::Free::operator()(void* data) const { std::free(data); }

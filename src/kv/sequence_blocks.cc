@@ -1,0 +1,57 @@
+#include "kv/sequence_blocks.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace m2 {
+
+SequenceBlocks::SequenceBlocks(BlockAllocator& allocator, std::int32_t block_size)
+    : allocator_(&allocator), block_size_(block_size) {
+  M2_CHECK(block_size > 0, "block_size ", block_size);
+}
+
+SequenceBlocks::~SequenceBlocks() { release_from(0); }
+
+SequenceBlocks::SequenceBlocks(SequenceBlocks&& other) noexcept
+    : allocator_(other.allocator_),
+      block_size_(other.block_size_),
+      blocks_(std::exchange(other.blocks_, {})) {}
+
+SequenceBlocks& SequenceBlocks::operator=(SequenceBlocks&& other) noexcept {
+  std::swap(allocator_, other.allocator_);
+  std::swap(block_size_, other.block_size_);
+  std::swap(blocks_, other.blocks_);
+  return *this;
+}
+
+std::int64_t SequenceBlocks::blocks_for(std::int64_t num_tokens, std::int32_t block_size) {
+  return (num_tokens + block_size - 1) / block_size;
+}
+
+bool SequenceBlocks::reserve(std::int64_t num_tokens) {
+  const std::int64_t missing =
+      blocks_for(num_tokens, block_size_) - static_cast<std::int64_t>(blocks_.size());
+  if (missing > allocator_->num_free()) return false;
+  for (std::int64_t i = 0; i < missing; ++i) blocks_.push_back(*allocator_->allocate());
+  return true;
+}
+
+void SequenceBlocks::truncate(std::int64_t num_tokens) {
+  release_from(static_cast<std::size_t>(blocks_for(num_tokens, block_size_)));
+}
+
+std::int64_t SequenceBlocks::slot(std::int64_t index) const {
+  const auto block = static_cast<std::size_t>(index / block_size_);
+  M2_CHECK(index >= 0 && block < blocks_.size(), "token ", index, " has no block");
+  return std::int64_t{blocks_[block]} * block_size_ + index % block_size_;
+}
+
+void SequenceBlocks::release_from(std::size_t first) {
+  while (blocks_.size() > first) {
+    allocator_->release(blocks_.back());
+    blocks_.pop_back();
+  }
+}
+
+}  // namespace m2

@@ -1,0 +1,82 @@
+// A directory of weight files seen as one set of named tensors.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "checkpoint/safetensors.h"
+#include "tensor/tensor.h"
+
+namespace m2 {
+
+struct CheckpointTensor {
+  std::string_view name;
+  TensorView view;       // read-only; aligned for its dtype
+  std::size_t file = 0;  // index for Checkpoint::file_path
+};
+
+struct CheckpointOptions {
+  std::string variant;  ///< "fp16" chooses model.fp16.safetensors; empty: none
+};
+
+/// What a model.safetensors.index.json says.
+struct SafetensorsIndex {
+  std::vector<std::string> files;    // distinct, sorted
+  std::optional<std::string> dtype;  // of its metadata
+  std::size_t num_tensors = 0;       // entries of the weight map
+};
+
+/// `file` names the index in messages. Throws kCorruptFile.
+SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& file);
+
+/// Immutable after construction; views live as long as this object.
+class Checkpoint {
+ public:
+  /// Maps `path`: a directory (model.safetensors, else the files of its index) or one file. Throws
+  /// kNotFound for absent files, kUnsupported for pickled weights, kCorruptFile for damaged ones.
+  static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
+                                                const CheckpointOptions& options = {});
+
+  /// In natural dotted order: numeric components compare as numbers.
+  [[nodiscard]] std::span<const CheckpointTensor> tensors() const { return tensors_; }
+  /// Null when there is none of that name.
+  [[nodiscard]] const CheckpointTensor* find(std::string_view name) const;
+
+  [[nodiscard]] std::size_t num_files() const { return files_.size(); }
+  [[nodiscard]] const std::filesystem::path& file_path(std::size_t file) const;
+  /// "dtype" of the index's metadata.
+  [[nodiscard]] const std::optional<std::string>& index_dtype() const { return index_dtype_; }
+  /// Names that more than one file holds; the last file in the order of names wins.
+  [[nodiscard]] const std::vector<std::string>& repeated_names() const { return repeated_; }
+  /// Tensors whose bytes were not aligned for their dtype in the file and had to be copied.
+  [[nodiscard]] std::int64_t copied_tensors() const {
+    return static_cast<std::int64_t>(copies_.size());
+  }
+  [[nodiscard]] std::int64_t copied_bytes() const { return copied_bytes_; }
+
+ private:
+  Checkpoint() = default;
+  void add_file(const std::filesystem::path& path);
+  void finish();
+
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::vector<CheckpointTensor> tensors_;
+  std::unordered_map<std::string_view, std::size_t> by_name_;  // index into tensors_
+  std::vector<std::string> repeated_;
+  std::vector<Tensor> copies_;
+  std::int64_t copied_bytes_ = 0;
+  std::optional<std::string> index_dtype_;
+};
+
+/// Compares dotted names component by component; components of digits only compare as numbers and
+/// come before others.
+bool natural_less(std::string_view a, std::string_view b);
+
+}  // namespace m2

@@ -1,0 +1,81 @@
+// The safetensors format: reading from a mapping, writing as a stream.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "tensor/tensor.h"
+
+namespace m2 {
+
+struct SafetensorsEntry {
+  std::string name;
+  TensorView view;  // into the mapping: read-only, perhaps not aligned for its dtype
+};
+
+struct SafetensorsContent {
+  std::vector<SafetensorsEntry> entries;        // in the order of their bytes
+  std::map<std::string, std::string> metadata;  // `__metadata__`
+};
+
+/// Parses a whole file image; the views point into `bytes`. `file` names it in messages. Throws
+/// kCorruptFile unless the header is well-formed, every tensor has the bytes of its dtype and
+/// shape, and together they cover the data exactly once; kUnsupported for a dtype of the format
+/// that this library does not know.
+SafetensorsContent parse_safetensors(std::span<const std::byte> bytes, const std::string& file);
+
+/// A mapped file and its tensors. Views live as long as this object.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  [[nodiscard]] const std::vector<SafetensorsEntry>& entries() const { return content_.entries; }
+  [[nodiscard]] const std::map<std::string, std::string>& metadata() const {
+    return content_.metadata;
+  }
+  [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
+
+ private:
+  MappedFile file_;
+  SafetensorsContent content_;
+};
+
+/// Collects tensors, then writes one file. The bytes are those that the safetensors library would
+/// write: tensors by falling alignment of their dtype, then by name; header padded to 8 bytes.
+class SafetensorsWriter {
+ public:
+  using Sink = std::function<void(std::span<const std::byte>)>;
+  /// Hands the bytes of a tensor to the sink, in any number of pieces.
+  using Producer = std::function<void(const Sink&)>;
+
+  /// The memory must live until write() returns.
+  void add(std::string name, const TensorView& tensor);
+  /// For tensors made on the fly: `producer` runs inside write(), once.
+  void add(std::string name, DType dtype, const Shape& shape, Producer producer);
+  void set_metadata(std::string key, std::string value);
+
+  /// Writes `path` under a temporary name in the same folder and renames it when complete, so a
+  /// reader never sees half a file. Throws kInvalidArgument when `path` cannot be written.
+  void write(const std::filesystem::path& path) const;
+
+ private:
+  struct Item {
+    std::string name;
+    DType dtype;
+    Shape shape;
+    Producer producer;
+  };
+  [[nodiscard]] std::string header(const std::vector<const Item*>& order) const;
+
+  std::vector<Item> items_;
+  std::map<std::string, std::string> metadata_ = {{"format", "pt"}};
+};
+
+}  // namespace m2

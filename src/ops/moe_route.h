@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "quant/weight_view.h"
 
@@ -17,6 +18,11 @@ struct MoeRouteArgs {
 };
 
 void check(const MoeRouteArgs& args);
+
+/// The second half of the operation for one token, shared by the backends on the host: fills its
+/// topk_ids and topk_weights from its router_logits. scores and choice are room for E values each.
+void choose_experts(const MoeRouteArgs& args, std::int64_t token, std::span<float> scores,
+                    std::span<float> choice);
 
 namespace reference {
 /// logits = hidden gate^T; s = sigmoid(logits); the K experts with the largest s + bias, in

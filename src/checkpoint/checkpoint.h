@@ -63,8 +63,10 @@ class Checkpoint {
 
  private:
   Checkpoint() = default;
+  void add_index(const std::filesystem::path& path);
   void add_file(const std::filesystem::path& path);
   void finish();
+  void align(CheckpointTensor& tensor);
 
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::vector<CheckpointTensor> tensors_;

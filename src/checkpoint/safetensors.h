@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "base/mapped_file.h"
@@ -75,6 +76,7 @@ class SafetensorsWriter {
   [[nodiscard]] std::string header(const std::vector<const Item*>& order) const;
 
   std::vector<Item> items_;
+  std::unordered_set<std::string> names_;
   std::map<std::string, std::string> metadata_ = {{"format", "pt"}};
 };
 

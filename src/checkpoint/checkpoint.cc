@@ -1,0 +1,195 @@
+#include "checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/mapped_file.h"
+
+namespace m2 {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_number(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// Numbers of any length: leading zeros away, then by length, then by digits.
+int compare_numbers(std::string_view a, std::string_view b) {
+  a.remove_prefix(std::min(a.find_first_not_of('0'), a.size() - 1));
+  b.remove_prefix(std::min(b.find_first_not_of('0'), b.size() - 1));
+  if (a.size() != b.size()) return a.size() < b.size() ? -1 : 1;
+  return a.compare(b);
+}
+
+std::string_view take_component(std::string_view* rest) {
+  const auto dot = rest->find('.');
+  const auto component = rest->substr(0, dot);
+  *rest = dot == std::string_view::npos ? std::string_view() : rest->substr(dot + 1);
+  return component;
+}
+
+int compare_components(std::string_view a, std::string_view b) {
+  const bool number_a = is_number(a);
+  const bool number_b = is_number(b);
+  if (number_a && number_b) return compare_numbers(a, b);
+  if (number_a != number_b) return number_a ? -1 : 1;
+  return a.compare(b);
+}
+
+// "model" + ".fp16" + ".safetensors"; the index has the variant after "index".
+std::string with_variant(std::string_view stem, const std::string& variant,
+                         std::string_view extension) {
+  std::string name(stem);
+  if (!variant.empty()) name += "." + variant;
+  return name.append(extension);
+}
+
+// A shard lives beside its index or below it.
+void check_shard_name(const std::string& name, const std::string& file) {
+  const fs::path path(name);
+  bool plain = !name.empty() && path.is_relative() && name.find('\0') == std::string::npos;
+  for (const auto& part : path) plain = plain && part != "..";
+  M2_REQUIRE(ErrorCode::kCorruptFile, plain, file, ": weight_map names the file \"", name,
+             "\", which is not a path inside the model directory");
+}
+
+std::string_view as_text(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+// What of the pickled names lies in the directory; empty when none does.
+std::string pickled_file(const fs::path& directory, const std::string& variant) {
+  for (const auto& name : {with_variant("pytorch_model", variant, ".bin"),
+                           with_variant("pytorch_model.bin.index", variant, ".json")}) {
+    if (fs::exists(directory / name)) return name;
+  }
+  return {};
+}
+
+}  // namespace
+
+bool natural_less(std::string_view a, std::string_view b) {
+  while (!a.empty() && !b.empty()) {
+    const int order = compare_components(take_component(&a), take_component(&b));
+    if (order != 0) return order < 0;
+  }
+  return a.empty() && !b.empty();
+}
+
+SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& file) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  M2_REQUIRE(ErrorCode::kCorruptFile, json.is_object(), file, ": expected a JSON object");
+  const auto metadata = json.find("metadata");
+  M2_REQUIRE(ErrorCode::kCorruptFile, metadata != json.end() && metadata->is_object(), file,
+             ": expected an object \"metadata\"");
+  const auto weight_map = json.find("weight_map");
+  M2_REQUIRE(ErrorCode::kCorruptFile, weight_map != json.end() && weight_map->is_object(), file,
+             ": expected an object \"weight_map\"");
+  SafetensorsIndex index;
+  std::set<std::string> names;
+  for (const auto& [tensor, shard] : weight_map->items()) {
+    M2_REQUIRE(ErrorCode::kCorruptFile, shard.is_string(), file, ": weight_map entry ", tensor,
+               ": expected a file name");
+    names.insert(shard.get<std::string>());
+  }
+  M2_REQUIRE(ErrorCode::kCorruptFile, !names.empty(), file, ": weight_map names no file");
+  for (const auto& name : names) check_shard_name(name, file);
+  index.files.assign(names.begin(), names.end());
+  index.num_tensors = weight_map->size();
+  const auto dtype = metadata->find("dtype");
+  if (dtype != metadata->end() && dtype->is_string()) index.dtype = dtype->get<std::string>();
+  return index;
+}
+
+std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path,
+                                                   const CheckpointOptions& options) {
+  M2_REQUIRE(ErrorCode::kNotFound, fs::exists(path), path.string(), ": no such file or directory");
+  std::shared_ptr<Checkpoint> checkpoint(new Checkpoint);
+  if (!fs::is_directory(path)) {
+    checkpoint->add_file(path);
+    checkpoint->finish();
+    return checkpoint;
+  }
+  const auto single = with_variant("model", options.variant, ".safetensors");
+  const auto index = with_variant("model.safetensors.index", options.variant, ".json");
+  if (fs::exists(path / single)) {
+    checkpoint->add_file(path / single);
+  } else if (fs::exists(path / index)) {
+    checkpoint->add_index(path / index);
+  } else {
+    const auto pickled = pickled_file(path, options.variant);
+    M2_REQUIRE(ErrorCode::kUnsupported, pickled.empty(), path.string(), ": ", pickled,
+               " holds pickled weights, which are not read; convert them to safetensors");
+    fail(ErrorCode::kNotFound, path.string(), ": no file named ", single, " or ", index);
+  }
+  checkpoint->finish();
+  return checkpoint;
+}
+
+void Checkpoint::add_index(const fs::path& path) {
+  const MappedFile file(path);
+  const auto index = parse_safetensors_index(as_text(file.bytes()), path.string());
+  index_dtype_ = index.dtype;
+  // Sorted, so that the later one of two files with the same tensor wins as in the reference.
+  for (const auto& name : index.files) {
+    M2_REQUIRE(ErrorCode::kNotFound, fs::exists(path.parent_path() / name), path.string(),
+               ": names the file ", name, ", which is absent");
+  }
+  for (const auto& name : index.files) add_file(path.parent_path() / name);
+}
+
+void Checkpoint::add_file(const fs::path& path) {
+  files_.push_back(std::make_unique<SafetensorsFile>(path));
+  const std::size_t file = files_.size() - 1;
+  for (const auto& entry : files_.back()->entries()) {
+    const CheckpointTensor tensor{entry.name, entry.view, file};
+    const auto [position, added] = by_name_.try_emplace(entry.name, tensors_.size());
+    if (added) {
+      tensors_.push_back(tensor);
+    } else {
+      repeated_.push_back(entry.name);
+      tensors_[position->second] = tensor;
+    }
+  }
+}
+
+void Checkpoint::finish() {
+  std::sort(tensors_.begin(), tensors_.end(),
+            [](const CheckpointTensor& a, const CheckpointTensor& b) {
+              return natural_less(a.name, b.name);
+            });
+  by_name_.clear();
+  by_name_.reserve(tensors_.size());
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    by_name_.emplace(tensors_[i].name, i);
+    align(tensors_[i]);
+  }
+}
+
+void Checkpoint::align(CheckpointTensor& tensor) {
+  const auto address = reinterpret_cast<std::uintptr_t>(tensor.view.data);
+  if (address % dtype_size(tensor.view.dtype) == 0) return;
+  Tensor copy(tensor.view.dtype, tensor.view.shape);
+  std::memcpy(copy.view().data, tensor.view.data, tensor.view.num_bytes());
+  copied_bytes_ += static_cast<std::int64_t>(tensor.view.num_bytes());
+  tensor.view = copy.view();
+  copies_.push_back(std::move(copy));
+}
+
+const CheckpointTensor* Checkpoint::find(std::string_view name) const {
+  const auto position = by_name_.find(name);
+  return position == by_name_.end() ? nullptr : &tensors_[position->second];
+}
+
+const fs::path& Checkpoint::file_path(std::size_t file) const {
+  M2_CHECK(file < files_.size(), "file ", file, " of ", files_.size());
+  return files_[file]->path();
+}
+
+}  // namespace m2

@@ -1,0 +1,164 @@
+#include "checkpoint/safetensors.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <utility>
+
+#include "base/error.h"
+
+namespace m2 {
+namespace {
+
+// The format's order of dtypes; the writer sorts by it, falling.
+int dtype_rank(DType dtype) {
+  switch (dtype) {
+    case DType::kBool:
+      return 0;
+    case DType::kU8:
+      return 1;
+    case DType::kI8:
+      return 2;
+    case DType::kF8E4M3:
+      return 3;
+    case DType::kI16:
+      return 4;
+    case DType::kF16:
+      return 5;
+    case DType::kBF16:
+      return 6;
+    case DType::kI32:
+      return 7;
+    case DType::kF32:
+      return 8;
+    case DType::kF64:
+      return 9;
+    case DType::kI64:
+      return 10;
+  }
+  fail(ErrorCode::kInternal, "safetensors: no rank for dtype ", static_cast<int>(dtype));
+}
+
+std::size_t item_bytes(DType dtype, const Shape& shape) {
+  return static_cast<std::size_t>(shape.num_elements()) * dtype_size(dtype);
+}
+
+nlohmann::json shape_json(const Shape& shape) {
+  auto dims = nlohmann::json::array();
+  for (int axis = 0; axis < shape.rank(); ++axis) dims.push_back(shape[axis]);
+  return dims;
+}
+
+// Removes the temporary file unless it was renamed.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::filesystem::path& target)
+      : target_(target), path_(target.string() + ".tmp" + std::to_string(::getpid())) {}
+  ~TemporaryFile() {
+    std::error_code ignored;
+    if (!done_) std::filesystem::remove(path_, ignored);
+  }
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  void rename_to_target() {
+    std::error_code error;
+    std::filesystem::rename(path_, target_, error);
+    M2_REQUIRE(ErrorCode::kInvalidArgument, !error, target_.string(),
+               ": cannot replace: ", error.message());
+    done_ = true;
+  }
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path path_;
+  bool done_ = false;
+};
+
+void write_bytes(std::ofstream& out, std::span<const std::byte> bytes,
+                 const std::filesystem::path& path) {
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
+  M2_REQUIRE(ErrorCode::kResourceExhausted, out.good(), path.string(),
+             ": cannot write (is the disk full?)");
+}
+
+}  // namespace
+
+void SafetensorsWriter::add(std::string name, const TensorView& tensor) {
+  const std::span<const std::byte> bytes(static_cast<const std::byte*>(tensor.data),
+                                         tensor.num_bytes());
+  add(std::move(name), tensor.dtype, tensor.shape, [bytes](const Sink& sink) { sink(bytes); });
+}
+
+void SafetensorsWriter::add(std::string name, DType dtype, const Shape& shape, Producer producer) {
+  M2_REQUIRE(ErrorCode::kInvalidArgument, names_.insert(name).second, "safetensors: tensor ", name,
+             " was added twice");
+  items_.push_back({std::move(name), dtype, shape, std::move(producer)});
+}
+
+void SafetensorsWriter::set_metadata(std::string key, std::string value) {
+  metadata_[std::move(key)] = std::move(value);
+}
+
+std::string SafetensorsWriter::header(const std::vector<const Item*>& order) const {
+  nlohmann::ordered_json json;
+  if (!metadata_.empty()) json["__metadata__"] = metadata_;
+  std::string text = json.is_null() ? "{" : json.dump();
+  if (!json.is_null()) text.pop_back();  // the tensors follow inside the same object
+  std::size_t offset = 0;
+  for (const Item* item : order) {
+    const std::size_t end = offset + item_bytes(item->dtype, item->shape);
+    nlohmann::ordered_json entry;
+    entry["dtype"] = dtype_name(item->dtype);
+    entry["shape"] = shape_json(item->shape);
+    entry["data_offsets"] = {offset, end};
+    if (text.size() > 1) text += ',';
+    text += nlohmann::json(item->name).dump() + ':' + entry.dump();
+    offset = end;
+  }
+  text += '}';
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
+
+void SafetensorsWriter::write(const std::filesystem::path& path) const {
+  std::vector<const Item*> order;
+  for (const auto& item : items_) order.push_back(&item);
+  std::sort(order.begin(), order.end(), [](const Item* a, const Item* b) {
+    const int rank_a = dtype_rank(a->dtype);
+    const int rank_b = dtype_rank(b->dtype);
+    return rank_a != rank_b ? rank_a > rank_b : a->name < b->name;
+  });
+  M2_REQUIRE(ErrorCode::kInvalidArgument, !std::filesystem::is_directory(path), path.string(),
+             ": is a directory");
+
+  TemporaryFile temporary(path);
+  std::ofstream out(temporary.path(), std::ios::binary | std::ios::trunc);
+  M2_REQUIRE(ErrorCode::kInvalidArgument, out.is_open(), path.string(),
+             ": cannot write: ", std::strerror(errno));
+  const std::string text = header(order);
+  const std::uint64_t length = text.size();
+  write_bytes(out, std::as_bytes(std::span(&length, 1)), path);
+  write_bytes(out, std::as_bytes(std::span(text)), path);
+  for (const Item* item : order) {
+    std::size_t written = 0;
+    item->producer([&](std::span<const std::byte> bytes) {
+      written += bytes.size();
+      write_bytes(out, bytes, path);
+    });
+    M2_CHECK(written == item_bytes(item->dtype, item->shape), "tensor ", item->name,
+             ": the producer gave ", written, " bytes for ", item->shape);
+  }
+  out.close();
+  M2_REQUIRE(ErrorCode::kResourceExhausted, out.good(), path.string(),
+             ": cannot write (is the disk full?)");
+  temporary.rename_to_target();
+}
+
+}  // namespace m2

@@ -1,0 +1,15 @@
+// Reading of config.json: types of values, both forms of the rope settings, unknown keys.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "m2/config.h"
+
+namespace m2 {
+
+/// The config as the text gives it, not yet validated. `file` names the text in messages about it.
+MiniMaxM2Config read_config(std::string_view text, const std::string& file,
+                            const ConfigOptions& options);
+
+}  // namespace m2

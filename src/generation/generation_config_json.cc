@@ -1,0 +1,367 @@
+// GenerationConfig from and to JSON.
+#include "m2/generation_config.h"
+
+#include "base/error.h"
+#include "generation/generation_config_fields.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace m2 {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxTextBytes = std::size_t{16} << 20U;
+constexpr int kMaxDepth = 32;  // json::dump recurses
+// Lengths are added to each other; 2^31 - 1 keeps every sum small and every id an int32.
+constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int32_t>::max();
+
+std::string dump(const json& value) {
+  return value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
+}
+
+std::string excerpt(const json& value) {
+  std::string text = dump(value);
+  return text.size() > 80 ? text.substr(0, 80) + "..." : text;
+}
+
+[[noreturn]] void fail_type(std::string_view name, std::string_view expected, const json& value) {
+  fail(ErrorCode::kInvalidArgument, name, ": expected ", expected, ", got ", excerpt(value));
+}
+
+std::int64_t read_integer(std::string_view name, const json& value) {
+  if (!value.is_number_integer()) fail_type(name, "an integer", value);
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(kMaxInteger)
+                        : value.get<std::int64_t>() >= -kMaxInteger;
+  if (!fits) fail_type(name, "an integer of at most 31 bits", value);
+  return value.get<std::int64_t>();
+}
+
+// A seed is a key, not a count: all 64 bits are welcome.
+std::int64_t read_seed(std::string_view name, const json& value) {
+  if (!value.is_number_integer()) fail_type(name, "an integer", value);
+  return value.is_number_unsigned() ? static_cast<std::int64_t>(value.get<std::uint64_t>())
+                                    : value.get<std::int64_t>();
+}
+
+double read_number(std::string_view name, const json& value) {
+  if (!value.is_number()) fail_type(name, "a number", value);
+  // The reference's processors take these two as floats only; 1 means off, 0 is refused when used.
+  const bool is_strict =
+      name == "temperature" || name == "repetition_penalty" || name == "encoder_repetition_penalty";
+  if (is_strict && value.is_number_integer() && value.get<double>() > 1.0) {
+    fail_type(name, "a float such as 2.0", value);
+  }
+  return value.get<double>();
+}
+
+void read(std::string_view name, const json& value, bool& out) {
+  if (!value.is_boolean()) fail_type(name, "true or false", value);
+  out = value.get<bool>();
+}
+
+void read(std::string_view name, const json& value, std::int64_t& out) {
+  out = name == "seed" ? read_seed(name, value) : read_integer(name, value);
+}
+
+void read(std::string_view name, const json& value, std::int32_t& out) {
+  out = static_cast<std::int32_t>(read_integer(name, value));
+}
+
+void read(std::string_view name, const json& value, double& out) { out = read_number(name, value); }
+
+void read(std::string_view name, const json& value, std::string& out) {
+  if (!value.is_string()) fail_type(name, "a string", value);
+  out = value.get<std::string>();
+}
+
+void read(std::string_view name, const json& value, SequenceBias& out) {
+  if (!value.is_array() || value.size() != 2 || !value[0].is_array() || value[0].empty() ||
+      !value[1].is_number_float()) {
+    fail_type(name, "pairs of a list of ids and a float", value);
+  }
+  for (const json& id : value[0]) {
+    read(name, id, out.ids.emplace_back());
+    // The list form of the reference refuses id 0 as well.
+    if (out.ids.back() <= 0) fail_type(name, "ids above 0", id);
+  }
+  out.bias = static_cast<float>(value[1].get<double>());
+}
+
+void read(std::string_view name, const json& value, ExponentialDecay& out) {
+  if (!value.is_array() || value.size() != 2) fail_type(name, "[start, factor]", value);
+  read(name, value[0], out.start);
+  read(name, value[1], out.factor);
+}
+
+template <typename T>
+void read(std::string_view name, const json& value, std::vector<T>& out) {
+  if constexpr (std::is_same_v<T, std::int32_t> || std::is_same_v<T, std::string>) {
+    if (!value.is_array()) {  // one id or string stands for a list of one
+      read(name, value, out.emplace_back());
+      return;
+    }
+  }
+  if (!value.is_array()) fail_type(name, "a list", value);
+  out.reserve(value.size());
+  for (const json& item : value) read(name, item, out.emplace_back());
+}
+
+json write(const SequenceBias& bias) {
+  M2_REQUIRE(ErrorCode::kInvalidArgument, std::isfinite(bias.bias),
+             "sequence_bias: JSON has no infinite numbers; use bad_words_ids");
+  return json::array({bias.ids, bias.bias});
+}
+json write(const ExponentialDecay& decay) { return json::array({decay.start, decay.factor}); }
+json write(const std::vector<SequenceBias>& biases) {
+  json list = json::array();
+  for (const auto& bias : biases) list.push_back(write(bias));
+  return list;
+}
+json write(const std::vector<std::int32_t>& ids) {
+  return ids.size() == 1 ? json(ids[0]) : json(ids);
+}
+template <typename T>
+json write(const T& value) {
+  return value;
+}
+
+// A field of a mode that is not done: the values besides null that mean "off", and the mode's name.
+struct NeutralField {
+  const char* name;
+  std::vector<json> off;
+  const char* mode;
+};
+
+const std::vector<NeutralField>& neutral_fields() {
+  static const std::vector<NeutralField> kFields = {
+      {"early_stopping", {false}, "beam search"},
+      {"num_beams", {1}, "beam search"},
+      {"length_penalty", {1.0}, "beam search"},
+      {"low_memory", {false}, "beam search"},
+      {"num_beam_groups", {1}, "group beam search"},
+      {"diversity_penalty", {0.0}, "group beam search"},
+      {"constraints", {}, "constrained beam search"},
+      {"force_words_ids", {}, "constrained beam search"},
+      {"penalty_alpha", {}, "contrastive search"},
+      {"dola_layers", {}, "DoLa decoding"},
+      {"prompt_lookup_num_tokens", {}, "assisted generation"},
+      {"assistant_early_exit", {}, "assisted generation"},
+      {"is_assistant", {false}, "assisted generation"},
+      {"max_matching_ngram_size", {2}, "assisted generation"},
+      {"num_assistant_tokens", {20}, "assisted generation"},
+      {"num_assistant_tokens_schedule", {"constant"}, "assisted generation"},
+      {"assistant_confidence_threshold", {0.4}, "assisted generation"},
+      {"assistant_lookbehind", {10}, "assisted generation"},
+      {"target_lookbehind", {10}, "assisted generation"},
+      {"guidance_scale", {1.0}, "classifier-free guidance"},
+      {"watermarking_config", {}, "watermarking"},
+      {"token_healing", {false}, "token healing"},
+      {"cache_implementation", {"dynamic", "dynamic_full"}, "a cache other than the growing one"},
+      {"cache_config", {}, "a cache other than the growing one"},
+      {"prefill_chunk_size", {}, "a prefill chunk size per call"},
+      {"compile_config", {}, "compilation"},
+      {"disable_compile", {true, false}, "compilation"},
+      {"decoder_start_token_id", {}, "an encoder-decoder model"},
+      {"output_scores", {false}, "output of scores"},
+      {"output_logits", {false}, "output of logits"},
+      {"output_attentions", {false}, "output of attentions"},
+      {"output_hidden_states", {false}, "output of hidden states"},
+      {"return_dict_in_generate", {false}, "a result object"},
+  };
+  return kFields;
+}
+
+bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
+  for (const auto candidate : names) {
+    if (name == candidate) return true;
+  }
+  return false;
+}
+
+bool is_metadata(std::string_view name) {
+  return is_one_of(name, {"transformers_version", "_from_model_config", "_commit_hash",
+                          "_original_object_hash"});
+}
+
+bool is_call_argument(std::string_view name) {
+  return is_one_of(name, {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn",
+                          "synced_gpus", "assistant_model", "streamer", "negative_prompt_ids",
+                          "negative_prompt_attention_mask"});
+}
+
+const NeutralField* find_neutral(std::string_view name) {
+  for (const auto& field : neutral_fields()) {
+    if (name == field.name) return &field;
+  }
+  return nullptr;
+}
+
+// Values that the reference itself refuses, told apart from those that only this library does.
+void check_known_value(const std::string& name, const json& value) {
+  if (name == "early_stopping" && !value.is_boolean() && value != "never") {
+    fail_type(name, R"(true, false or "never")", value);
+  }
+  if (name != "cache_implementation") return;
+  const bool is_known = value.is_string() &&
+                        is_one_of(value.get_ref<const std::string&>(),
+                                  {"dynamic", "dynamic_full", "offloaded", "quantized", "static",
+                                   "offloaded_static", "sliding_window", "hybrid", "hybrid_chunked",
+                                   "offloaded_hybrid", "offloaded_hybrid_chunked", "paged"});
+  if (!is_known) fail_type(name, "the name of a cache", value);
+}
+
+void read_neutral(const NeutralField& field, const json& value, GenerationConfig& config) {
+  if (value.is_null()) {
+    config.neutral.erase(field.name);
+    return;
+  }
+  check_known_value(field.name, value);
+  for (const json& off : field.off) {
+    // Comparing types first: JSON numbers compare by value, and 1 and 1.0 both mean off.
+    if (off.is_number() == value.is_number() && off == value) {
+      config.neutral[field.name] = dump(value);
+      return;
+    }
+  }
+  fail(ErrorCode::kUnsupported, field.name, ": ", excerpt(value), " asks for ", field.mode,
+       ", which is not supported");
+}
+
+// Returns false if no field has that name.
+bool read_field(const std::string& name, const json& value, GenerationConfig& config) {
+  bool is_known = false;
+  generation::visit_fields([&](const auto& field) {
+    if (is_known || name != field.name) return;
+    is_known = true;
+    auto& member = config.*field.member;
+    member.reset();
+    if (!value.is_null()) read(name, value, member.emplace());
+  });
+  return is_known;
+}
+
+bool read_entry(const std::string& name, const json& value, GenerationConfig& config) {
+  if (read_field(name, value, config)) return true;
+  if (const NeutralField* field = find_neutral(name)) {
+    read_neutral(*field, value, config);
+    return true;
+  }
+  if (!is_metadata(name)) return false;
+  if (!value.is_null()) config.neutral[name] = dump(value);
+  return true;
+}
+
+json parse_object(std::string_view text, ErrorCode code, const std::string& where) {
+  M2_REQUIRE(code, text.size() <= kMaxTextBytes, where, ": ", text.size(), " bytes are too many");
+  const auto limit_depth = [&](int depth, json::parse_event_t /*event*/, json& /*value*/) {
+    M2_REQUIRE(code, depth <= kMaxDepth, where, ": nested deeper than ", kMaxDepth, " levels");
+    return true;
+  };
+  json object;
+  try {
+    object = json::parse(text, limit_depth);
+  } catch (const json::exception& error) {
+    fail(code, where, ": no valid JSON: ", error.what());
+  }
+  M2_REQUIRE(code, object.is_object(), where, ": expected a JSON object, got ", object.type_name());
+  return object;
+}
+
+void read_object(const json& object, GenerationConfig& config) {
+  std::string unknown;
+  for (const auto& [name, value] : object.items()) {
+    M2_REQUIRE(ErrorCode::kInvalidArgument, !is_call_argument(name), name,
+               ": is an argument of the call, not of the configuration");
+    if (!read_entry(name, value, config)) unknown += (unknown.empty() ? "" : ", ") + name;
+  }
+  M2_REQUIRE(ErrorCode::kInvalidArgument, unknown.empty(), "unknown generation option: ", unknown);
+  config.validate();
+}
+
+std::string read_text(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  M2_REQUIRE(ErrorCode::kNotFound, in.good(), "cannot read ", path.string());
+  std::string text(std::istreambuf_iterator<char>(in), {});
+  M2_REQUIRE(ErrorCode::kNotFound, !in.bad(), "cannot read ", path.string());
+  return text;
+}
+
+}  // namespace
+
+GenerationConfig GenerationConfig::from_json(std::string_view text) {
+  GenerationConfig config;
+  read_object(parse_object(text, ErrorCode::kInvalidArgument, "generation config"), config);
+  return config;
+}
+
+GenerationConfig GenerationConfig::from_pretrained(const std::filesystem::path& directory) {
+  GenerationConfig config;
+  std::error_code ignored;
+  const auto own = directory / "generation_config.json";
+  if (std::filesystem::is_regular_file(own, ignored)) {
+    read_object(parse_object(read_text(own), ErrorCode::kCorruptFile, own.string()), config);
+    return config;
+  }
+  const auto model = directory / "config.json";
+  M2_REQUIRE(ErrorCode::kNotFound, std::filesystem::is_regular_file(model, ignored), "neither ",
+             own.string(), " nor config.json beside it exists");
+  const json object = parse_object(read_text(model), ErrorCode::kCorruptFile, model.string());
+  for (const auto& [name, value] : object.items()) {
+    if (!is_metadata(name)) read_entry(name, value, config);
+  }
+  config.validate();
+  return config;
+}
+
+void GenerationConfig::update_from_json(std::string_view text) {
+  const json object = parse_object(text, ErrorCode::kInvalidArgument, "generation options");
+  GenerationConfig updated = *this;
+  read_object(object, updated);
+  generation::visit_fields([&](const auto& field) {
+    const auto found = object.find(field.name);
+    if (found == object.end()) return;
+    if (found->is_null()) {
+      updated.turned_off.insert(field.name);
+    } else {
+      updated.turned_off.erase(field.name);
+    }
+  });
+  *this = std::move(updated);
+}
+
+std::string GenerationConfig::to_json() const {
+  json object = json::object();
+  for (const auto& [name, value] : neutral) {
+    object[name] = json::parse(value, nullptr, /*allow_exceptions=*/false);
+    M2_REQUIRE(ErrorCode::kInvalidArgument, !object[name].is_discarded(), name,
+               ": the kept value is no JSON text");
+  }
+  generation::visit_fields([&](const auto& field) {
+    const auto& member = this->*field.member;
+    if (member.has_value()) object[field.name] = write(*member);
+  });
+  return object.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace) + "\n";
+}
+
+void GenerationConfig::save_pretrained(const std::filesystem::path& directory) const {
+  validate();
+  const auto doubts = warnings();
+  M2_REQUIRE(ErrorCode::kInvalidArgument, doubts.empty(), "not saved: ", doubts.front());
+  const auto path = directory / "generation_config.json";
+  std::ofstream out(path, std::ios::binary);
+  out << to_json();
+  out.close();
+  M2_REQUIRE(ErrorCode::kNotFound, out.good(), "cannot write ", path.string());
+}
+
+}  // namespace m2

@@ -26,16 +26,17 @@ template <typename... Parts>
 }  // namespace m2
 
 /// For whatever comes from outside: files, requests, options.
-#define M2_REQUIRE(code, cond, ...)                      \
-  do {                                                   \
-    if (!(cond)) [[unlikely]] ::m2::fail(code, __VA_ARGS__); \
+#define M2_REQUIRE(code, cond, ...)  \
+  do {                               \
+    if (!(cond)) [[unlikely]]        \
+      ::m2::fail(code, __VA_ARGS__); \
   } while (false)
 
 /// For contracts of our own; always on, throws kInternal.
-#define M2_CHECK(cond, ...)                                                                      \
-  do {                                                                                           \
-    if (!(cond)) [[unlikely]]                                                                    \
-      ::m2::fail_check(#cond, __FILE__, __LINE__, ::m2::concat(__VA_ARGS__));                    \
+#define M2_CHECK(cond, ...)                                                   \
+  do {                                                                        \
+    if (!(cond)) [[unlikely]]                                                 \
+      ::m2::fail_check(#cond, __FILE__, __LINE__, ::m2::concat(__VA_ARGS__)); \
   } while (false)
 
 /// For hot loops: on in debug and sanitizer builds only.

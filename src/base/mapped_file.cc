@@ -15,8 +15,7 @@ namespace m2 {
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  M2_REQUIRE(ErrorCode::kNotFound, fd >= 0, path.string(), ": cannot open: ",
-             std::strerror(errno));
+  M2_REQUIRE(ErrorCode::kNotFound, fd >= 0, path.string(), ": cannot open: ", std::strerror(errno));
   struct stat info {};
   const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
   if (regular && info.st_size > 0) {

@@ -1,0 +1,43 @@
+// Keys and values of all layers, in blocks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kv/block_allocator.h"
+#include "m2/config.h"
+#include "ops/backend.h"
+
+namespace m2 {
+
+struct KvCacheOptions {
+  std::int64_t num_tokens = 0;   // room for this many tokens in all sequences together
+  std::int32_t block_size = 32;  // tokens in a block
+  DType dtype = DType::kF32;     // kF32 or kBF16
+};
+
+/// Owns the memory, planned at the start; sequences own blocks of it (SequenceBlocks).
+class KvCache {
+ public:
+  KvCache(Backend& backend, const MiniMaxM2Config& config, const KvCacheOptions& options);
+
+  [[nodiscard]] BlockAllocator& allocator() { return allocator_; }
+  [[nodiscard]] std::int32_t block_size() const { return block_size_; }
+  [[nodiscard]] std::int64_t num_tokens() const {
+    return std::int64_t{allocator_.num_blocks()} * block_size_;
+  }
+  /// [P, Nkv, B, D] of a layer.
+  [[nodiscard]] const TensorView& keys(std::size_t layer) const { return keys_[layer].view(); }
+  [[nodiscard]] const TensorView& values(std::size_t layer) const { return values_[layer].view(); }
+
+  /// Bytes of one token over all layers.
+  static std::int64_t bytes_per_token(const MiniMaxM2Config& config, DType dtype);
+
+ private:
+  std::int32_t block_size_;
+  BlockAllocator allocator_;
+  std::vector<Tensor> keys_;
+  std::vector<Tensor> values_;
+};
+
+}  // namespace m2

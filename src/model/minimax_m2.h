@@ -1,0 +1,94 @@
+// The forward pass of MiniMax-M2.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "m2/config.h"
+#include "model/batch.h"
+#include "model/kv_cache.h"
+#include "model/rope.h"
+#include "model/weights.h"
+#include "ops/backend.h"
+
+namespace m2 {
+
+/// What a study wants to see of one forward pass. Recording needs sequences of equal length.
+struct Study {
+  bool hidden_states = false;
+  bool router_logits = false;
+  bool attentions = false;
+};
+
+/// Filled per layer, in float32. T = S * Q tokens in the order of the batch.
+struct StudyOutputs {
+  std::vector<Tensor> hidden_states;  // L + 1 of [T, H]: the embeddings, then every layer's output;
+                                      // the last one after the final norm
+  std::vector<Tensor> router_logits;  // L of [T, E], before sigmoid and bias
+  std::vector<Tensor> attentions;     // L of [S, Nq, Q, C]
+};
+
+struct ForwardOptions {
+  Study study;
+  StudyOutputs* study_outputs = nullptr;
+  FullyMasked fully_masked = FullyMasked::kZero;
+};
+
+/// The decoder: embedding, L layers, final norm, head. Owns the activations, which grow to the
+/// largest batch seen and stay. One thread at a time.
+class MiniMaxM2 {
+ public:
+  /// The backend must live longer than the model.
+  MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelWeights> weights,
+            Backend& backend);
+
+  [[nodiscard]] const MiniMaxM2Config& config() const { return config_; }
+  [[nodiscard]] Backend& backend() { return backend_; }
+
+  /// Appends the batch to the cache and returns the hidden states after the final norm,
+  /// [T, H] f32, valid until the next call. Throws kInvalidArgument for a token id outside [0, V).
+  TensorView forward(const Batch& batch, KvCache& kv_cache, const ForwardOptions& options = {});
+
+  /// Head of the chosen rows of the last forward: [rows, V] f32, valid until the next call.
+  TensorView logits(std::span<const std::int32_t> rows);
+
+ private:
+  struct Activations {
+    std::int64_t max_tokens = 0;
+    Tensor residual;       // [T, H]
+    Tensor normed;         // [T, H]
+    Tensor q;              // [T, Nq * D]
+    Tensor k;              // [T, Nkv * D]
+    Tensor v;              // [T, Nkv * D]
+    Tensor attn_out;       // [T, Nq * D]
+    Tensor router_logits;  // [T, E]
+    Tensor topk_ids;       // [T, K] i32
+    Tensor topk_weights;   // [T, K]
+    Tensor cos;            // [T, R / 2]
+    Tensor sin;            // [T, R / 2]
+  };
+  struct Pass;  // one forward: batch, cache, options
+
+  void plan(std::int64_t num_tokens);
+  void decoder_layer(const Pass& pass, std::size_t layer);
+  void attention_block(const Pass& pass, std::size_t layer);
+  void moe_block(const Pass& pass, std::size_t layer);
+  void record_hidden_states(const Pass& pass, const TensorView& hidden_states);
+  TensorView new_attentions(const Pass& pass);
+  [[nodiscard]] float eps() const { return static_cast<float>(config_.rms_norm_eps); }
+
+  MiniMaxM2Config config_;
+  std::shared_ptr<const ModelWeights> weights_;
+  Backend& backend_;
+  RopeTable rope_;
+  Activation activation_;
+  Activations activations_;
+  std::int64_t num_tokens_ = 0;  // of the last forward
+  Tensor head_input_;            // [rows, H]
+  Tensor logits_;                // [rows, V]
+};
+
+}  // namespace m2

@@ -1,0 +1,94 @@
+#include "engine/engine.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace m2 {
+
+Engine::Engine(MiniMaxM2& model, const EngineOptions& options)
+    : model_(model),
+      options_(options),
+      kv_cache_(model.backend(), model.config(), options.kv_cache),
+      scheduler_(options.max_batch_tokens, options.max_seqs),
+      scratch_(model.config().vocab_size) {}
+
+RequestId Engine::submit(EngineRequest request) {
+  for (std::size_t i = 0; i < request.prompt_ids.size(); ++i) {
+    const std::int32_t token = request.prompt_ids[i];
+    M2_REQUIRE(ErrorCode::kInvalidArgument, token >= 0 && token < model_.config().vocab_size,
+               "prompt[", i, "]: expected a token id below ", model_.config().vocab_size, ", got ",
+               token);
+  }
+  const generation::PipelineOptions pipeline = {
+      .vocab_size = model_.config().vocab_size,
+      .num_valid_tokens = options_.num_valid_tokens,
+      .prompt_length = static_cast<std::int64_t>(request.prompt_ids.size())};
+  auto sequence = std::make_unique<Sequence>(next_id_, std::move(request), kv_cache_.allocator(),
+                                             kv_cache_.block_size(), pipeline);
+  M2_REQUIRE(ErrorCode::kResourceExhausted, sequence->max_cached_tokens() <= kv_cache_.num_tokens(),
+             "prompt and new tokens need ", sequence->max_cached_tokens(),
+             " tokens of context, the KV cache has room for ", kv_cache_.num_tokens());
+  scheduler_.add(std::move(sequence));
+  return next_id_++;
+}
+
+void Engine::cancel(RequestId id) {
+  if (Sequence* sequence = scheduler_.find(id)) sequence->cancel();
+}
+
+std::vector<TokenEvent> Engine::step() {
+  std::vector<TokenEvent> events;
+  drop_cancelled(events);
+  scheduler_.schedule(chunks_);
+  if (chunks_.empty()) return events;
+
+  batch_.clear();
+  logit_rows_.clear();
+  choosing_.clear();
+  for (const auto& [sequence, num_tokens] : chunks_) {
+    batch_.add(sequence->next_entry(num_tokens));
+    if (num_tokens == sequence->num_pending()) {
+      logit_rows_.push_back(batch_.cu_seqlens.back() - 1);
+      choosing_.push_back(sequence);
+    }
+  }
+  batch_.finish();
+  model_.forward(batch_, kv_cache_);
+  for (const auto& [sequence, num_tokens] : chunks_) sequence->mark_cached(num_tokens);
+  if (!choosing_.empty()) choose_tokens(events);
+  return events;
+}
+
+void Engine::drop_cancelled(std::vector<TokenEvent>& events) {
+  for (const auto& sequence : scheduler_.take_if([](const Sequence& s) { return s.cancelled(); })) {
+    events.push_back({.request = sequence->id(), .finish_reason = FinishReason::kCancelled});
+  }
+}
+
+void Engine::choose_tokens(std::vector<TokenEvent>& events) {
+  const TensorView logits = model_.logits(logit_rows_);
+  const auto vocab_size = static_cast<std::size_t>(model_.config().vocab_size);
+  for (std::size_t row = 0; row < choosing_.size(); ++row) {
+    Sequence& sequence = *choosing_[row];
+    const std::span scores(logits.as<float>() + row * vocab_size, vocab_size);
+    events.push_back(choose_token(sequence, scores));
+    if (events.back().finish_reason) {
+      (void)scheduler_.take_if([&](const Sequence& s) { return &s == &sequence; });
+    }
+  }
+}
+
+TokenEvent Engine::choose_token(Sequence& sequence, std::span<float> logits) {
+  TokenEvent event = {.request = sequence.id()};
+  try {
+    event.token = sequence.choose_token(logits, scratch_);
+    event.finish_reason = sequence.finished();
+  } catch (const Error& error) {
+    event.finish_reason = FinishReason::kError;
+    event.error = error.what();
+  }
+  return event;
+}
+
+}  // namespace m2

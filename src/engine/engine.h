@@ -1,0 +1,58 @@
+// Continuous batching over one model: tokens in, tokens out.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/request.h"
+#include "engine/scheduler.h"
+#include "model/kv_cache.h"
+#include "model/minimax_m2.h"
+
+namespace m2 {
+
+struct EngineOptions {
+  std::int64_t max_batch_tokens = 512;  // of a step; longer prompts are prefilled in pieces
+  std::int64_t max_seqs = 64;           // sequences that run at the same time
+  KvCacheOptions kv_cache;              // num_tokens bounds all running sequences together
+  std::int64_t num_valid_tokens = 0;    // ids from here on have no token and are never chosen
+};
+
+/// Knows no text, files or threads; whoever owns it calls step() until idle().
+class Engine {
+ public:
+  /// The model must live longer than the engine.
+  Engine(MiniMaxM2& model, const EngineOptions& options);
+
+  /// Queues a request. Throws kInvalidArgument for one that cannot be done, and
+  /// kResourceExhausted for one that is longer than the whole cache.
+  RequestId submit(EngineRequest request);
+
+  /// Ends a request at the next step, which reports kCancelled; unknown ids are ignored.
+  void cancel(RequestId id);
+
+  [[nodiscard]] bool idle() const { return scheduler_.empty(); }
+
+  /// One forward pass over what is due. A request whose token cannot be chosen (a filter that allows
+  /// none) ends alone, with kError.
+  std::vector<TokenEvent> step();
+
+ private:
+  void drop_cancelled(std::vector<TokenEvent>& events);
+  void choose_tokens(std::vector<TokenEvent>& events);
+  TokenEvent choose_token(Sequence& sequence, std::span<float> logits);
+
+  MiniMaxM2& model_;
+  EngineOptions options_;
+  KvCache kv_cache_;
+  Scheduler scheduler_;
+  RequestId next_id_ = 1;
+  // Reused from step to step.
+  Batch batch_;
+  std::vector<ScheduledChunk> chunks_;
+  std::vector<std::int32_t> logit_rows_;
+  std::vector<Sequence*> choosing_;
+  generation::LogitsScratch scratch_;
+};
+
+}  // namespace m2

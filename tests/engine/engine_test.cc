@@ -1,0 +1,181 @@
+#include "engine/engine.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/error.h"
+#include "model/causal_lm.h"
+#include "ops/reference_backend.h"
+#include "support/tiny_model.h"
+
+namespace m2 {
+namespace {
+
+using testing::HasSubstr;
+
+struct Stack {
+  MiniMaxM2Config config = test::tiny_config();
+  ReferenceBackend backend;
+  MiniMaxM2 model{config, test::TinyWeights(config, 3).share(), backend};
+};
+
+std::vector<std::int32_t> prompt_of(std::size_t length, std::int32_t salt) {
+  std::vector<std::int32_t> ids;
+  for (std::size_t i = 0; i < length; ++i) {
+    ids.push_back(3 +
+                  static_cast<std::int32_t>((i * 7 + static_cast<std::size_t>(salt) * 13) % 60));
+  }
+  return ids;
+}
+
+EngineRequest request_of(std::vector<std::int32_t> prompt, std::int64_t new_tokens) {
+  EngineRequest request = {.prompt_ids = std::move(prompt)};
+  request.config.max_length = static_cast<std::int64_t>(request.prompt_ids.size()) + new_tokens;
+  return request;
+}
+
+struct Outcome {
+  std::vector<std::int32_t> tokens;
+  std::optional<FinishReason> finish_reason;
+  std::string error;
+};
+
+std::map<RequestId, Outcome> run(Engine& engine) {
+  std::map<RequestId, Outcome> outcomes;
+  for (int step = 0; !engine.idle(); ++step) {
+    EXPECT_LT(step, 10000);
+    for (const TokenEvent& event : engine.step()) {
+      Outcome& outcome = outcomes[event.request];
+      EXPECT_FALSE(outcome.finish_reason.has_value()) << "event after the end";
+      if (event.token) outcome.tokens.push_back(*event.token);
+      outcome.finish_reason = event.finish_reason;
+      outcome.error = event.error;
+    }
+  }
+  return outcomes;
+}
+
+// Greedy continuation by whole forward passes, without cache or engine.
+std::vector<std::int32_t> naive_greedy(MiniMaxM2& model, std::vector<std::int32_t> ids,
+                                       std::size_t count) {
+  std::vector<std::int32_t> tokens;
+  while (tokens.size() < count) {
+    const CausalLmInputs inputs = {.batch_size = 1,
+                                   .sequence_length = static_cast<std::int64_t>(ids.size()),
+                                   .input_ids = ids};
+    const CausalLmOutputs outputs = causal_lm_forward(model, inputs, {});
+    const std::int64_t vocab = model.config().vocab_size;
+    const float* last = outputs.logits.as<float>() + (inputs.sequence_length - 1) * vocab;
+    const auto token = static_cast<std::int32_t>(std::max_element(last, last + vocab) - last);
+    tokens.push_back(token);
+    ids.push_back(token);
+  }
+  return tokens;
+}
+
+TEST(Engine, BatchesGiveWhatEverySequenceGivesAlone) {
+  Stack stack;
+  // Small blocks and steps force chunked prefill, waiting and ragged batches.
+  Engine engine(
+      stack.model,
+      {.max_batch_tokens = 8, .max_seqs = 3, .kv_cache = {.num_tokens = 96, .block_size = 4}});
+  std::map<RequestId, std::vector<std::int32_t>> expected;
+  for (const std::size_t length : {1, 2, 9, 17, 30, 5, 8}) {
+    const auto prompt = prompt_of(length, static_cast<std::int32_t>(length));
+    const RequestId id = engine.submit(request_of(prompt, 12));
+    expected[id] = naive_greedy(stack.model, prompt, 12);
+  }
+  const auto outcomes = run(engine);
+  ASSERT_EQ(outcomes.size(), expected.size());
+  for (const auto& [id, tokens] : expected) {
+    EXPECT_EQ(outcomes.at(id).tokens, tokens) << "request " << id;
+    EXPECT_EQ(outcomes.at(id).finish_reason, FinishReason::kLength);
+  }
+}
+
+TEST(Engine, LeftPaddingChangesNothing) {
+  Stack stack;
+  Engine engine(stack.model, {.kv_cache = {.num_tokens = 128, .block_size = 8}});
+  const auto prompt = prompt_of(6, 1);
+  const RequestId plain = engine.submit(request_of(prompt, 10));
+  EngineRequest padded = request_of({2, 2, 2}, 0);
+  padded.prompt_ids.insert(padded.prompt_ids.end(), prompt.begin(), prompt.end());
+  padded.prompt_mask = {0, 0, 0, 1, 1, 1, 1, 1, 1};
+  padded.config.max_length = 19;
+  const RequestId masked = engine.submit(std::move(padded));
+  const auto outcomes = run(engine);
+  EXPECT_EQ(outcomes.at(plain).tokens, outcomes.at(masked).tokens);
+}
+
+TEST(Engine, EndsAtTheEndToken) {
+  Stack stack;
+  Engine engine(stack.model, {.kv_cache = {.num_tokens = 128}});
+  const auto prompt = prompt_of(4, 2);
+  const auto tokens = naive_greedy(stack.model, prompt, 8);
+  EngineRequest request = request_of(prompt, 8);
+  request.config.eos_token_id = {{tokens[3]}};
+  const RequestId id = engine.submit(std::move(request));
+  const Outcome outcome = run(engine).at(id);
+  const auto end = std::find(tokens.begin(), tokens.end(), tokens[3]) + 1;
+  EXPECT_EQ(outcome.tokens, std::vector<std::int32_t>(tokens.begin(), end));
+  EXPECT_EQ(outcome.finish_reason, FinishReason::kStop);
+}
+
+TEST(Engine, SamplingDependsOnSeedAndStreamOnly) {
+  Stack stack;
+  const auto sample = [&](std::uint64_t seed, std::uint32_t stream, int companions) {
+    Engine engine(stack.model, {.kv_cache = {.num_tokens = 512}});
+    for (int i = 0; i < companions; ++i) (void)engine.submit(request_of(prompt_of(5, i), 9));
+    EngineRequest request = request_of(prompt_of(7, 4), 16);
+    request.config.do_sample = true;
+    request.seed = seed;
+    request.stream = stream;
+    const RequestId id = engine.submit(std::move(request));
+    return run(engine).at(id).tokens;
+  };
+  EXPECT_EQ(sample(1, 0, 0), sample(1, 0, 5));
+  EXPECT_NE(sample(1, 0, 0), sample(2, 0, 0));
+  EXPECT_NE(sample(1, 0, 0), sample(1, 1, 0));
+}
+
+TEST(Engine, CancelGivesTheBlocksBack) {
+  Stack stack;
+  Engine engine(stack.model, {.kv_cache = {.num_tokens = 32, .block_size = 4}});
+  const RequestId first = engine.submit(request_of(prompt_of(8, 1), 24));
+  const RequestId second = engine.submit(request_of(prompt_of(8, 2), 24));  // has to wait
+  (void)engine.step();
+  engine.cancel(first);
+  engine.cancel(12345);
+  const auto outcomes = run(engine);
+  EXPECT_EQ(outcomes.at(first).finish_reason, FinishReason::kCancelled);
+  EXPECT_EQ(outcomes.at(second).tokens.size(), 24U);
+}
+
+TEST(Engine, NeverChoosesIdsWithoutAToken) {
+  Stack stack;
+  Engine engine(stack.model, {.kv_cache = {.num_tokens = 128}, .num_valid_tokens = 5});
+  const RequestId id = engine.submit(request_of(prompt_of(6, 3), 20));
+  const Outcome outcome = run(engine).at(id);
+  EXPECT_EQ(outcome.tokens.size(), 20U);
+  EXPECT_THAT(outcome.tokens, testing::Each(testing::Lt(5)));
+}
+
+TEST(Engine, RefusesWhatCannotBeDone) {
+  Stack stack;
+  Engine engine(stack.model, {.kv_cache = {.num_tokens = 32, .block_size = 4}});
+  try {
+    (void)engine.submit(request_of(prompt_of(8, 1), 26));
+    FAIL() << "did not throw";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kResourceExhausted);
+    EXPECT_THAT(error.what(), HasSubstr("33 tokens of context"));
+  }
+  EXPECT_THROW((void)engine.submit(request_of({}, 4)), Error);
+  EXPECT_THROW((void)engine.submit(request_of({67}, 4)), Error);
+  EXPECT_TRUE(engine.idle());
+}
+
+}  // namespace
+}  // namespace m2

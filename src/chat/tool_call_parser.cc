@@ -133,8 +133,10 @@ ToolCallParser::Step ToolCallParser::value_tag(PendingText& text, const OutputEn
   TagLookahead::Result result =
       lookahead_.look(text.view(), kTagsInValue, follow_in_value, end != nullptr);
   if (result == TagLookahead::Result::kPending) return Step::kNeedsText;
-  // A cut-off output keeps what is certain: a possible tag at its end is no text of the value.
-  if (result == TagLookahead::Result::kNone && lookahead_.cut_off() && *end == OutputEnd::kLength) {
+  // Of a cut-off call only what is certain is reported: a possible tag at the end is no text of the
+  // value. (A call that becomes content keeps all its text.)
+  if (result == TagLookahead::Result::kNone && lookahead_.cut_off() && *end == OutputEnd::kLength &&
+      mode_ != UnknownTools::kContent) {
     return Step::kNeedsText;
   }
   const bool undeclared = result == TagLookahead::Result::kTag &&

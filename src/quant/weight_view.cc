@@ -18,8 +18,11 @@ void decode_row(const WeightView& weight, std::int64_t row, float* out) {
     out[col] = load_float(weight.data, weight.dtype, first + col);
   }
   if (weight.scale == nullptr) return;
-  const float* scales = weight.scale + row / weight.block_rows * weight.scale_cols();
-  for (std::int64_t col = 0; col < weight.cols; ++col) out[col] *= scales[col / weight.block_cols];
+  const std::int64_t first_scale = row / weight.block_rows * weight.scale_cols();
+  for (std::int64_t col = 0; col < weight.cols; ++col) {
+    // Scales lie in files too, at any address.
+    out[col] *= load_float(weight.scale, DType::kF32, first_scale + col / weight.block_cols);
+  }
 }
 
 void check_weight(const WeightView& weight, const char* what) {
@@ -29,6 +32,8 @@ void check_weight(const WeightView& weight, const char* what) {
   M2_CHECK(known, what, ": weights of type ", dtype_name(weight.dtype), " cannot be multiplied");
   M2_CHECK((weight.dtype == DType::kF8E4M3) == (weight.scale != nullptr), what,
            ": F8_E4M3 and only it has scales");
+  M2_CHECK(weight.block_rows > 0 && weight.block_cols > 0, what, ": scale blocks of ",
+           weight.block_rows, " x ", weight.block_cols);
 }
 
 }  // namespace m2

@@ -1,0 +1,57 @@
+#include "cpu/cpu_backend.h"
+
+#include "base/environment.h"
+#include "base/error.h"
+#include "cpu/context.h"
+
+namespace m2 {
+
+struct CpuBackend::Impl {
+  cpu::Context context;
+};
+
+CpuBackend::CpuBackend(int num_threads, const std::optional<std::string>& target)
+    : impl_(new Impl{
+          {cpu::choose_kernels(target ? target : environment::cpu_target()), num_threads}}) {}
+
+CpuBackend::~CpuBackend() = default;
+
+std::vector<std::string> CpuBackend::supported_targets() {
+  std::vector<std::string> names;
+  for (const cpu::Kernels* kernels : cpu::supported_kernels()) {
+    names.push_back(cpu::target_name(*kernels));
+  }
+  return names;
+}
+
+std::string CpuBackend::description() const {
+  const int threads = impl_->context.lanes.num_threads();
+  return concat("cpu (", cpu::target_name(impl_->context.kernels), ", ", threads,
+                threads == 1 ? " thread)" : " threads)");
+}
+
+Tensor CpuBackend::allocate(DType dtype, const Shape& shape) { return {dtype, shape}; }
+
+void CpuBackend::synchronize() {}  // every operation returns when it is done
+
+void CpuBackend::embedding(const EmbeddingArgs& args) { cpu::embedding(args, impl_->context); }
+
+void CpuBackend::rms_norm(const RmsNormArgs& args) { cpu::rms_norm(args, impl_->context); }
+
+void CpuBackend::linear(const LinearArgs& args) { cpu::linear(args, impl_->context); }
+
+void CpuBackend::add(const AddArgs& args) { cpu::add(args, impl_->context); }
+
+void CpuBackend::qk_norm_rope(const QkNormRopeArgs& args) {
+  cpu::qk_norm_rope(args, impl_->context);
+}
+
+void CpuBackend::kv_append(const KvAppendArgs& args) { cpu::kv_append(args, impl_->context); }
+
+void CpuBackend::attention(const AttentionArgs& args) { cpu::attention(args, impl_->context); }
+
+void CpuBackend::moe_route(const MoeRouteArgs& args) { cpu::moe_route(args, impl_->context); }
+
+void CpuBackend::moe_experts(const MoeExpertsArgs& args) { cpu::moe_experts(args, impl_->context); }
+
+}  // namespace m2

@@ -1,0 +1,23 @@
+// Fills the table of one instruction set; the including file has set HWY_TARGET.
+#pragma once
+
+#include "cpu/attention-inl.h"
+#include "cpu/linear-inl.h"
+#include "cpu/moe_experts-inl.h"
+#include "cpu/qk_norm_rope-inl.h"
+#include "cpu/rms_norm-inl.h"
+
+namespace m2::cpu::HWY_NAMESPACE {
+
+constexpr Kernels kKernels = {
+    .target = HWY_TARGET,
+    .matmul = matmul,
+    .attend = attend,
+    .rms_norm = rms_norm,
+    .rotate = rotate,
+    .silu_mul = silu_mul,
+    .add_scaled = add_scaled,
+    .sum = sum,
+};
+
+}  // namespace m2::cpu::HWY_NAMESPACE

@@ -1,0 +1,47 @@
+#include "cpu/kernels.h"
+
+#include <hwy/targets.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "cpu/isa/isa.h"
+
+namespace m2::cpu {
+
+std::vector<const Kernels*> supported_kernels() {
+  std::vector<const Kernels*> supported;
+  for (const Kernels* kernels :
+       {avx3_dl_kernels(), avx3_kernels(), avx2_kernels(), sse4_kernels()}) {
+    const bool runs = kernels != nullptr && (hwy::SupportedTargets() & kernels->target) != 0;
+    if (runs) supported.push_back(kernels);
+  }
+  supported.push_back(baseline_kernels());
+  return supported;
+}
+
+std::string target_name(const Kernels& kernels) { return hwy::TargetName(kernels.target); }
+
+const Kernels& choose_kernels(const std::optional<std::string>& name) {
+  const auto supported = supported_kernels();
+  if (!name) return *supported.front();
+  std::string known;
+  for (const Kernels* kernels : supported) {
+    if (target_name(*kernels) == *name) return *kernels;
+    known += (known.empty() ? "" : ", ") + target_name(*kernels);
+  }
+  fail(ErrorCode::kUnsupported, "M2_CPU_TARGET: \"", *name,
+       "\" does not run here; these do: ", known);
+}
+
+std::int64_t matmul_scratch(std::int64_t cols) {
+  const std::int64_t padded = (cols + kPanelCols - 1) / kPanelCols * kPanelCols;
+  return std::max(padded * kMaxDirectTokens, kPanelCols * kTileTokens);
+}
+
+std::int64_t attend_scratch(std::int64_t num_rows, std::int64_t head_dim) {
+  const std::int64_t padded = (head_dim + kPanelCols - 1) / kPanelCols * kPanelCols;
+  return num_rows * kAttentionChunk + kMaxTileCols * padded;
+}
+
+}  // namespace m2::cpu

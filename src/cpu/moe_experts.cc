@@ -1,0 +1,174 @@
+#include "ops/moe_experts.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cpu/context.h"
+
+namespace m2::cpu {
+namespace {
+
+// Counting sort of the (token, choice) pairs by expert, stable in the token.
+void group_by_expert(const MoeExpertsArgs& args, ExpertGroups& groups) {
+  const auto num_slots = static_cast<std::size_t>(args.topk_ids.num_elements());
+  const auto top_k = static_cast<std::size_t>(args.topk_ids.shape[1]);
+  const std::int32_t* ids = args.topk_ids.as<std::int32_t>();
+  groups.counts.assign(args.experts.size(), 0);
+  for (std::size_t i = 0; i < num_slots; ++i) ++groups.counts[static_cast<std::size_t>(ids[i])];
+  groups.active.clear();
+  groups.expert_offsets.clear();
+  std::int32_t offset = 0;
+  for (std::size_t expert = 0; expert < groups.counts.size(); ++expert) {
+    std::int32_t& count = groups.counts[expert];
+    if (count == 0) continue;
+    groups.active.push_back(static_cast<std::int32_t>(expert));
+    groups.expert_offsets.push_back(offset);
+    offset += std::exchange(count, offset);  // from now on the next free slot of the expert
+  }
+  groups.expert_offsets.push_back(offset);
+  groups.slot_tokens.resize(num_slots);
+  groups.token_slots.resize(num_slots);
+  for (std::size_t i = 0; i < num_slots; ++i) {
+    const std::int32_t slot = groups.counts[static_cast<std::size_t>(ids[i])]++;
+    groups.slot_tokens[static_cast<std::size_t>(slot)] = static_cast<std::int32_t>(i / top_k);
+    groups.token_slots[i] = slot;
+  }
+}
+
+void activate_and_multiply(const MoeExpertsArgs& args, const Kernels& kernels, const float* up,
+                           std::int64_t size, float* gate) {
+  if (args.activation == Activation::kSilu) return kernels.silu_mul(up, size, gate);
+  for (std::int64_t i = 0; i < size; ++i) gate[i] = activate(args.activation, gate[i]) * up[i];
+}
+
+// The state of one call: inner activations [T * K, I] in slot order.
+class ExpertsCall {
+ public:
+  ExpertsCall(const MoeExpertsArgs& args, Context& context)
+      : args_(args),
+        context_(context),
+        groups_(context.groups),
+        hidden_size_(args.hidden_states.shape[1]),
+        inner_size_(args.experts[static_cast<std::size_t>(groups_.active[0])].gate.rows),
+        inner_(context.expert_inner.floats(args.topk_ids.num_elements() * inner_size_)) {}
+
+  // inner = act(gate x) * up x: one list of tasks over all experts and row ranges.
+  void gate_up() {
+    const std::int64_t step = rows_per_task(
+        inner_size_ * static_cast<std::int64_t>(groups_.active.size()), context_.lanes);
+    const std::int64_t row_tasks = (inner_size_ + step - 1) / step;
+    const auto num_experts = static_cast<std::int64_t>(groups_.active.size());
+    context_.lanes.run(num_experts * row_tasks, [&](std::int64_t task, Buffer& scratch) {
+      const std::int64_t row = task % row_tasks * step;
+      gate_up_rows(task / row_tasks, row, std::min(inner_size_, row + step), scratch);
+    });
+  }
+
+  // output += sum over the choices of weight * down inner. A task owns a range of output columns
+  // for all tokens, so the sum needs no second pass and no atomics.
+  void down() {
+    std::int64_t step = rows_per_task(hidden_size_, context_.lanes);
+    const std::int64_t num_slots = args_.topk_ids.num_elements();
+    constexpr std::int64_t kMostFloats = std::int64_t{1} << 21;  // 8 MiB a thread
+    while (step > 8 && step * num_slots > kMostFloats) step /= 2;
+    const std::int64_t num_tasks = (hidden_size_ + step - 1) / step;
+    context_.lanes.run(num_tasks, [&](std::int64_t task, Buffer& scratch) {
+      down_rows(task * step, std::min(hidden_size_, (task + 1) * step), scratch);
+    });
+  }
+
+ private:
+  void gate_up_rows(std::int64_t index, std::int64_t begin, std::int64_t end, Buffer& scratch) {
+    const ExpertWeights& expert = weights(index);
+    const std::int64_t first = first_slot(index);
+    const std::int64_t count = first_slot(index + 1) - first;
+    const std::int64_t width = end - begin;
+    const std::int64_t room = matmul_scratch(hidden_size_);
+    float* floats = scratch.floats(room + count * width);
+    float* up = floats + room;  // [count, width]
+    MatmulArgs matmul{
+        .weight = expert.gate,
+        .row_begin = begin,
+        .row_end = end,
+        .input = args_.hidden_states.as<float>(),
+        .input_rows = groups_.slot_tokens.data() + first,
+        .num_tokens = count,
+        .output = inner_ + first * inner_size_ + begin,
+        .output_stride = inner_size_,
+        .scratch = floats,
+    };
+    context_.kernels.matmul(matmul);
+    matmul.weight = expert.up;
+    matmul.output = up;
+    matmul.output_stride = width;
+    context_.kernels.matmul(matmul);
+    for (std::int64_t i = 0; i < count; ++i) {
+      activate_and_multiply(args_, context_.kernels, up + i * width, width,
+                            inner_ + (first + i) * inner_size_ + begin);
+    }
+  }
+
+  void down_rows(std::int64_t begin, std::int64_t end, Buffer& scratch) {
+    const std::int64_t width = end - begin;
+    const std::int64_t room = matmul_scratch(inner_size_);
+    float* floats = scratch.floats(room + (args_.topk_ids.num_elements() + 1) * width);
+    float* results = floats + room;  // [T * K, width] in slot order, then one row for the sum
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(groups_.active.size()); ++i) {
+      const std::int64_t first = first_slot(i);
+      context_.kernels.matmul({
+          .weight = weights(i).down,
+          .row_begin = begin,
+          .row_end = end,
+          .input = inner_ + first * inner_size_,
+          .num_tokens = first_slot(i + 1) - first,
+          .output = results + first * width,
+          .output_stride = width,
+          .scratch = floats,
+      });
+    }
+    combine(begin, width, results, results + args_.topk_ids.num_elements() * width);
+  }
+
+  // In the router's order for every token, then one addition to the output.
+  void combine(std::int64_t begin, std::int64_t width, const float* results, float* sum) {
+    const std::int64_t top_k = args_.topk_ids.shape[1];
+    const float* topk_weights = args_.topk_weights.as<float>();
+    for (std::int64_t token = 0; token < args_.hidden_states.shape[0]; ++token) {
+      std::fill_n(sum, width, 0.0F);
+      for (std::int64_t j = token * top_k; j < (token + 1) * top_k; ++j) {
+        const std::int64_t slot = groups_.token_slots[static_cast<std::size_t>(j)];
+        context_.kernels.add_scaled(topk_weights[j], results + slot * width, width, sum);
+      }
+      context_.kernels.add_scaled(1.0F, sum, width,
+                                  args_.output.as<float>() + token * hidden_size_ + begin);
+    }
+  }
+
+  [[nodiscard]] const ExpertWeights& weights(std::int64_t index) const {
+    const auto expert = groups_.active[static_cast<std::size_t>(index)];
+    return args_.experts[static_cast<std::size_t>(expert)];
+  }
+  [[nodiscard]] std::int64_t first_slot(std::int64_t index) const {
+    return groups_.expert_offsets[static_cast<std::size_t>(index)];
+  }
+
+  const MoeExpertsArgs& args_;
+  Context& context_;
+  const ExpertGroups& groups_;
+  std::int64_t hidden_size_;
+  std::int64_t inner_size_;
+  float* inner_;
+};
+
+}  // namespace
+
+void moe_experts(const MoeExpertsArgs& args, Context& context) {
+  check(args);
+  if (args.topk_ids.num_elements() == 0) return;
+  group_by_expert(args, context.groups);
+  ExpertsCall call(args, context);
+  call.gate_up();
+  call.down();
+}
+
+}  // namespace m2::cpu

@@ -1,0 +1,20 @@
+#include "ops/moe_route.h"
+
+#include <span>
+
+#include "cpu/context.h"
+
+namespace m2::cpu {
+
+void moe_route(const MoeRouteArgs& args, Context& context) {
+  check(args);
+  linear({.input = args.hidden_states, .weight = args.gate, .output = args.router_logits}, context);
+  const std::int64_t num_experts = args.gate.rows;
+  context.lanes.run(args.hidden_states.shape[0], [&](std::int64_t token, Buffer& scratch) {
+    float* floats = scratch.floats(2 * num_experts);
+    const auto size = static_cast<std::size_t>(num_experts);
+    choose_experts(args, token, std::span(floats, size), std::span(floats + num_experts, size));
+  });
+}
+
+}  // namespace m2::cpu

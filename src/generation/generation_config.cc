@@ -1,10 +1,10 @@
 #include "m2/generation_config.h"
 
-#include <algorithm>
-#include <type_traits>
-
 #include "base/error.h"
 #include "generation/generation_config_fields.h"
+
+#include <algorithm>
+#include <type_traits>
 
 namespace m2 {
 namespace {

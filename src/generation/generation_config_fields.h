@@ -1,9 +1,9 @@
 // The one list of the fields of GenerationConfig.
 #pragma once
 
-#include <tuple>
-
 #include "m2/generation_config.h"
+
+#include <tuple>
 
 namespace m2::generation {
 

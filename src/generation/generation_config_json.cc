@@ -104,16 +104,29 @@ void read(std::string_view name, const json& value, ExponentialDecay& out) {
 }
 
 template <typename T>
-void read(std::string_view name, const json& value, std::vector<T>& out) {
-  if constexpr (std::is_same_v<T, std::int32_t> || std::is_same_v<T, std::string>) {
-    if (!value.is_array()) {  // one id or string stands for a list of one
-      read(name, value, out.emplace_back());
-      return;
-    }
-  }
+void read_list(std::string_view name, const json& value, std::vector<T>& out) {
   if (!value.is_array()) fail_type(name, "a list", value);
   out.reserve(value.size());
   for (const json& item : value) read(name, item, out.emplace_back());
+}
+
+void read(std::string_view name, const json& value, std::vector<SequenceBias>& out) {
+  read_list(name, value, out);
+}
+
+void read(std::string_view name, const json& value, std::vector<std::vector<std::int32_t>>& out) {
+  if (!value.is_array()) fail_type(name, "a list of lists", value);
+  for (const json& item : value) read_list(name, item, out.emplace_back());
+}
+
+// One id or string stands for a list of one.
+template <typename T>
+void read(std::string_view name, const json& value, std::vector<T>& out) {
+  if (value.is_array()) {
+    read_list(name, value, out);
+  } else {
+    read(name, value, out.emplace_back());
+  }
 }
 
 json write(const SequenceBias& bias) {

@@ -4,12 +4,12 @@
 // and are passed over. A ban sets the score to -inf.
 #pragma once
 
+#include "generation/logits_scratch.h"
+#include "m2/generation_config.h"
+
 #include <cstdint>
 #include <span>
 #include <vector>
-
-#include "generation/logits_scratch.h"
-#include "m2/generation_config.h"
 
 namespace m2::generation {
 

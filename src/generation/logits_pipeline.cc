@@ -1,13 +1,13 @@
 #include "generation/logits_pipeline.h"
 
+#include "base/error.h"
+#include "generation/logits_penalties.h"
+#include "generation/logits_processors.h"
+
 #include <algorithm>
 #include <limits>
 #include <memory>
 #include <utility>
-
-#include "base/error.h"
-#include "generation/logits_penalties.h"
-#include "generation/logits_processors.h"
 
 namespace m2::generation {
 namespace {
@@ -125,12 +125,13 @@ class PipelineBuilder {
 
   void add_bad_words() {
     if (!config_.bad_words_ids) return;
+    require(!config_.bad_words_ids->empty(), "bad_words_ids: expected a non-empty list");
     std::vector<SequenceBias> bans;
     for (const Ids& word : *config_.bad_words_ids) {
       if (word.size() == 1 && std::ranges::count(eos_, word[0]) > 0) continue;
       bans.push_back({.ids = word, .bias = -std::numeric_limits<float>::infinity()});
     }
-    add_bias("bad_words_ids", bans);
+    if (!bans.empty()) add_bias("bad_words_ids", bans);
   }
 
   void add_length_steps() {

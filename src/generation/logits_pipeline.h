@@ -1,14 +1,14 @@
 // The processors of one request, in the reference's order.
 #pragma once
 
+#include "generation/logits_scratch.h"
+#include "m2/generation_config.h"
+
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
 #include <vector>
-
-#include "generation/logits_scratch.h"
-#include "m2/generation_config.h"
 
 namespace m2::generation {
 

@@ -7,10 +7,10 @@
 // there is no softmax and the filters that need one change nothing.
 #pragma once
 
+#include "generation/logits_scratch.h"
+
 #include <cstdint>
 #include <span>
-
-#include "generation/logits_scratch.h"
 
 namespace m2::generation {
 

@@ -1,10 +1,10 @@
 // Working memory of the logits processors, so that a decoding step allocates nothing.
 #pragma once
 
+#include "base/error.h"
+
 #include <cstdint>
 #include <vector>
-
-#include "base/error.h"
 
 namespace m2::generation {
 

@@ -1,12 +1,12 @@
 // Orders scores only as far as somebody looks: of 200,000 tokens a filter keeps a few dozen.
 #pragma once
 
+#include "generation/logits_scratch.h"
+
 #include <bit>
 #include <cstdint>
 #include <limits>
 #include <span>
-
-#include "generation/logits_scratch.h"
 
 namespace m2::generation {
 

@@ -1,10 +1,10 @@
 #include "generation/sampler.h"
 
+#include "base/error.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
-
-#include "base/error.h"
 
 namespace m2::generation {
 namespace {

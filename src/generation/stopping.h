@@ -2,13 +2,13 @@
 // are matched where text is made.
 #pragma once
 
+#include "m2/generation_config.h"
+
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <vector>
-
-#include "m2/generation_config.h"
 
 namespace m2::generation {
 

@@ -64,20 +64,34 @@ std::optional<Activation> activation_from_name(std::string_view name) {
 
 float activate(Activation activation, float x) {
   switch (activation) {
-    case Activation::kSilu: return x * sigmoid(x);
-    case Activation::kGelu: return gelu(x);
-    case Activation::kGeluTanh: return gelu_tanh(x);
-    case Activation::kGeluFast: return gelu_fast(x);
-    case Activation::kGelu10: return std::clamp(gelu(x), -10.0F, 10.0F);
-    case Activation::kQuickGelu: return x * sigmoid(1.702F * x);
-    case Activation::kRelu: return relu(x);
-    case Activation::kRelu2: return relu(x) * relu(x);
-    case Activation::kRelu6: return std::min(relu(x), 6.0F);
-    case Activation::kLeakyRelu: return x < 0.0F ? 0.01F * x : x;
-    case Activation::kSigmoid: return sigmoid(x);
-    case Activation::kTanh: return std::tanh(x);
-    case Activation::kLinear: return x;
-    case Activation::kMish: return x * std::tanh(softplus(x));
+    case Activation::kSilu:
+      return x * sigmoid(x);
+    case Activation::kGelu:
+      return gelu(x);
+    case Activation::kGeluTanh:
+      return gelu_tanh(x);
+    case Activation::kGeluFast:
+      return gelu_fast(x);
+    case Activation::kGelu10:
+      return std::clamp(gelu(x), -10.0F, 10.0F);
+    case Activation::kQuickGelu:
+      return x * sigmoid(1.702F * x);
+    case Activation::kRelu:
+      return relu(x);
+    case Activation::kRelu2:
+      return relu(x) * relu(x);
+    case Activation::kRelu6:
+      return std::min(relu(x), 6.0F);
+    case Activation::kLeakyRelu:
+      return x < 0.0F ? 0.01F * x : x;
+    case Activation::kSigmoid:
+      return sigmoid(x);
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kLinear:
+      return x;
+    case Activation::kMish:
+      return x * std::tanh(softplus(x));
     case Activation::kLaplace:
       return 0.5F * (1.0F + std::erf((x - 0.707107F) / (0.282095F * 1.41421356237309505F)));
   }

@@ -23,8 +23,8 @@ void check_sequence(const AttentionArgs& args, std::size_t sequence) {
       args.block_tables.subspan(sequence * static_cast<std::size_t>(args.max_blocks));
   for (std::int64_t i = 0; i < num_blocks; ++i) {
     const auto block = table[static_cast<std::size_t>(i)];
-    M2_CHECK(block >= 0 && block < cache[0], "attention: block ", block,
-             " is outside key_cache ", cache);
+    M2_CHECK(block >= 0 && block < cache[0], "attention: block ", block, " is outside key_cache ",
+             cache);
   }
 }
 
@@ -32,13 +32,12 @@ void check_probabilities(const AttentionArgs& args) {
   check_tensor("attention", "probabilities", args.probabilities, DType::kF32, 4);
   const Shape& shape = args.probabilities.shape;
   const auto num_seqs = static_cast<std::int64_t>(args.context_lens.size());
-  M2_CHECK(shape[0] == num_seqs && shape[1] == args.q.shape[1], "attention: probabilities ",
-           shape, " does not match ", num_seqs, " sequences and q ", args.q.shape);
+  M2_CHECK(shape[0] == num_seqs && shape[1] == args.q.shape[1], "attention: probabilities ", shape,
+           " does not match ", num_seqs, " sequences and q ", args.q.shape);
   for (std::size_t s = 0; s < args.context_lens.size(); ++s) {
-    M2_CHECK(args.cu_seqlens[s + 1] - args.cu_seqlens[s] == shape[2] &&
-                 args.context_lens[s] == shape[3],
-             "attention: probabilities ", shape, " need that many queries and keys in sequence ",
-             s);
+    M2_CHECK(
+        args.cu_seqlens[s + 1] - args.cu_seqlens[s] == shape[2] && args.context_lens[s] == shape[3],
+        "attention: probabilities ", shape, " need that many queries and keys in sequence ", s);
   }
 }
 
@@ -49,8 +48,8 @@ void check(const AttentionArgs& args) {
   check_tensor("attention", "q", args.q, DType::kF32, 3);
   const Shape& q = args.q.shape;
   const Shape& cache = args.key_cache.shape;
-  M2_CHECK(q[2] == cache[3] && cache[1] > 0 && q[1] % cache[1] == 0, "attention: key_cache ",
-           cache, " does not match q ", q);
+  M2_CHECK(q[2] == cache[3] && cache[1] > 0 && q[1] % cache[1] == 0, "attention: key_cache ", cache,
+           " does not match q ", q);
   check_shape("attention", "output", args.output, DType::kF32, q, "q", q);
   check_disjoint("attention", "output", args.output, "q", args.q);
   const std::size_t num_seqs = args.context_lens.size();
@@ -153,9 +152,9 @@ void attention_head(const HeadView& view, std::vector<float>& scores) {
       for (std::int64_t key = 0; key < view.context_len(); ++key) {
         const float probability = scores[static_cast<std::size_t>(key)];
         if (probability == 0.0F) continue;
-        sum += double{probability} * double{load_float(args.value_cache.data,
-                                                       args.value_cache.dtype,
-                                                       view.cache_index(key) + dim)};
+        sum +=
+            double{probability} * double{load_float(args.value_cache.data, args.value_cache.dtype,
+                                                    view.cache_index(key) + dim)};
       }
       args.output.as<float>()[row + dim] = static_cast<float>(sum);
     }

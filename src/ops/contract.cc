@@ -27,8 +27,8 @@ void check_disjoint(const char* op, const char* name, const TensorView& tensor,
                     const char* other_name, const TensorView& other) {
   const auto begin = reinterpret_cast<std::uintptr_t>(tensor.data);
   const auto other_begin = reinterpret_cast<std::uintptr_t>(other.data);
-  const bool apart = begin + tensor.num_bytes() <= other_begin ||
-                     other_begin + other.num_bytes() <= begin;
+  const bool apart =
+      begin + tensor.num_bytes() <= other_begin || other_begin + other.num_bytes() <= begin;
   M2_CHECK(apart, op, ": ", name, " overlaps ", other_name);
 }
 

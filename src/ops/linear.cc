@@ -13,8 +13,8 @@ void check(const LinearArgs& args) {
   check_tensor("linear", "input", args.input, DType::kF32, 2);
   M2_CHECK(args.input.shape[1] == args.weight.cols, "linear: weight [", args.weight.rows, ", ",
            args.weight.cols, "] does not match input ", args.input.shape);
-  check_shape("linear", "output", args.output, DType::kF32,
-              {args.input.shape[0], args.weight.rows}, "weight rows and input", args.input.shape);
+  check_shape("linear", "output", args.output, DType::kF32, {args.input.shape[0], args.weight.rows},
+              "weight rows and input", args.input.shape);
   check_disjoint("linear", "output", args.output, "input", args.input);
 }
 

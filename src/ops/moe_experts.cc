@@ -39,8 +39,8 @@ void check(const MoeExpertsArgs& args) {
   const auto num_experts = static_cast<std::int64_t>(args.experts.size());
   const std::int32_t* ids = args.topk_ids.as<std::int32_t>();
   for (std::int64_t i = 0; i < args.topk_ids.num_elements(); ++i) {
-    M2_CHECK(ids[i] >= 0 && ids[i] < num_experts, "moe_experts: expert ", ids[i],
-             " is not one of ", num_experts);
+    M2_CHECK(ids[i] >= 0 && ids[i] < num_experts, "moe_experts: expert ", ids[i], " is not one of ",
+             num_experts);
     const ExpertWeights& expert = args.experts[static_cast<std::size_t>(ids[i])];
     check_expert(expert, hidden[1], ids[i]);
     M2_CHECK(expert.gate.rows == args.experts[static_cast<std::size_t>(ids[0])].gate.rows,
@@ -73,8 +73,8 @@ void moe_experts(const MoeExpertsArgs& args) {
   const Tensor down(DType::kF32, {1, hidden_size});
   std::vector<float> sum(static_cast<std::size_t>(hidden_size));
   for (std::int64_t token = 0; token < args.hidden_states.shape[0]; ++token) {
-    const TensorView input{args.hidden_states.as<float>() + token * hidden_size, DType::kF32,
-                           {1, hidden_size}};
+    const TensorView input{
+        args.hidden_states.as<float>() + token * hidden_size, DType::kF32, {1, hidden_size}};
     std::fill(sum.begin(), sum.end(), 0.0F);
     for (std::int64_t j = token * top_k; j < (token + 1) * top_k; ++j) {
       const auto id = static_cast<std::size_t>(args.topk_ids.as<std::int32_t>()[j]);

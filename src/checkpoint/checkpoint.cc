@@ -55,8 +55,8 @@ void check_shard_name(const std::string& name, const std::string& file) {
   const fs::path path(name);
   bool plain = !name.empty() && path.is_relative() && name.find('\0') == std::string::npos;
   for (const auto& part : path) plain = plain && part != "..";
-  M2_REQUIRE(ErrorCode::kCorruptFile, plain, file, ": weight_map names the file \"", name,
-             "\", which is not a path inside the model directory");
+  M2_REQUIRE(ErrorCode::kCorruptFile, plain, file, ": weight_map names the file ",
+             nlohmann::json(name).dump(), ", which is not a path inside the model directory");
 }
 
 std::string_view as_text(std::span<const std::byte> bytes) {

@@ -1,0 +1,52 @@
+#include "service/loaded_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backends/backends.h"
+#include "base/error.h"
+#include "base/memory_info.h"
+#include "checkpoint/checkpoint.h"
+
+namespace m2 {
+
+LoadedModel::LoadedModel(const std::filesystem::path& directory, const LoadOptions& options)
+    : directory_(directory),
+      config_(MiniMaxM2Config::from_pretrained(directory, {.warnings = &warnings_})),
+      generation_config_(GenerationConfig::from_pretrained(directory)),
+      backend_(make_backend(options.device, options.num_threads)) {
+  if (std::filesystem::exists(directory / "tokenizer.json")) {
+    tokenizer_ = Tokenizer::from_pretrained(directory);
+    M2_REQUIRE(ErrorCode::kCorruptFile,
+               std::cmp_less_equal(tokenizer_->id_limit(), config_.vocab_size),
+               (directory / "tokenizer.json").string(), ": token ids up to ",
+               tokenizer_->id_limit() - 1, ", but vocab_size of config.json is ",
+               config_.vocab_size);
+  }
+  auto weights = std::make_shared<const ModelWeights>(
+      load_weights(config_, Checkpoint::open(directory), &report_, options.progress));
+  std::ranges::copy(report_.warnings, std::back_inserter(warnings_));
+  for (const std::string& name : report_.unexpected) {
+    warnings_.push_back("unexpected tensor " + name + " is not used");
+  }
+  model_ = std::make_unique<MiniMaxM2>(config_, std::move(weights), *backend_);
+}
+
+const Tokenizer& LoadedModel::tokenizer() const {
+  M2_REQUIRE(ErrorCode::kNotFound, tokenizer_.has_value(), directory_.string(),
+             ": there is no tokenizer.json");
+  return *tokenizer_;
+}
+
+std::int64_t LoadedModel::num_valid_tokens() const {
+  return tokenizer_ ? static_cast<std::int64_t>(tokenizer_->id_limit()) : config_.vocab_size;
+}
+
+std::int64_t LoadedModel::default_context() const {
+  const std::int64_t free_bytes = available_memory_bytes() / 2;
+  if (free_bytes == 0) return config_.max_position_embeddings;
+  const std::int64_t fitting = free_bytes / KvCache::bytes_per_token(config_, DType::kF32);
+  return std::clamp<std::int64_t>(fitting, 1, config_.max_position_embeddings);
+}
+
+}  // namespace m2

@@ -1,0 +1,61 @@
+// Everything that a model directory holds, ready to run.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "m2/config.h"
+#include "m2/generation_config.h"
+#include "m2/tokenizer.h"
+#include "model/minimax_m2.h"
+#include "model/weights.h"
+
+namespace m2 {
+
+struct LoadOptions {
+  std::string device = "cpu";
+  int num_threads = 0;       // 0: M2_NUM_THREADS, else every available core
+  LoadProgress progress;     // may be empty
+};
+
+/// Config, weights (mapped), backend and model, and the tokenizer where the directory has one.
+class LoadedModel {
+ public:
+  /// Throws what the parts throw: kNotFound, kCorruptFile, kUnsupported, ...
+  LoadedModel(const std::filesystem::path& directory, const LoadOptions& options);
+
+  [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+  [[nodiscard]] const MiniMaxM2Config& config() const { return config_; }
+  [[nodiscard]] const GenerationConfig& generation_config() const { return generation_config_; }
+  [[nodiscard]] const LoadReport& report() const { return report_; }
+  /// What is odd about the files, one sentence each.
+  [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
+  [[nodiscard]] MiniMaxM2& model() { return *model_; }
+  [[nodiscard]] bool has_tokenizer() const { return tokenizer_.has_value(); }
+  /// Throws kNotFound when the directory has no tokenizer.json.
+  [[nodiscard]] const Tokenizer& tokenizer() const;
+
+  /// One more than the largest token id that may be chosen.
+  [[nodiscard]] std::int64_t num_valid_tokens() const;
+
+  /// Tokens of context that a conversation gets when nobody says: as many as the model was made
+  /// for, but no more than half of the free memory holds.
+  [[nodiscard]] std::int64_t default_context() const;
+
+ private:
+  std::filesystem::path directory_;
+  std::vector<std::string> warnings_;
+  MiniMaxM2Config config_;
+  GenerationConfig generation_config_;
+  std::optional<Tokenizer> tokenizer_;
+  LoadReport report_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<MiniMaxM2> model_;
+};
+
+}  // namespace m2

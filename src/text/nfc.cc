@@ -100,6 +100,24 @@ class SegmentNormalizer {
   std::vector<Part> parts_;
 };
 
+// The first code point from `pos` on that NFC may change or compose with the one before.
+size_t find_unstable(std::string_view text, size_t pos) {
+  const unicode::PropertyTable& properties = unicode::PropertyTable::instance();
+  constexpr char32_t kFirstUnstable = 0x300;
+  constexpr uint8_t kItsLeadByte = 0xCC;
+  static_assert((kFirstUnstable >> 6) == (kItsLeadByte & 0x1F));
+  while (pos < text.size()) {
+    if (static_cast<uint8_t>(text[pos]) < kItsLeadByte) {
+      ++pos;  // ASCII, or a part of a code point below U+0300
+      continue;
+    }
+    const utf8::Decoded unit = utf8::decode(text, pos);
+    if (properties[unit.code_point].needs_nfc()) break;
+    pos += static_cast<size_t>(unit.length);
+  }
+  return pos;
+}
+
 class Normalizer {
  public:
   Normalizer(std::string_view text, std::vector<SourceRange>* alignment)
@@ -108,22 +126,16 @@ class Normalizer {
   }
 
   std::string run() && {
-    const unicode::PropertyTable& properties = unicode::PropertyTable::instance();
-    size_t copied = 0;   // text before it is in out_
-    size_t starter = 0;  // start of the code point before pos
-    for (size_t pos = 0; pos < text_.size();) {
-      const utf8::Decoded unit = utf8::decode(text_, pos);
-      if (!properties[unit.code_point].needs_nfc()) {
-        starter = pos;
-        pos += static_cast<size_t>(unit.length);
-        continue;
-      }
+    size_t copied = 0;  // text before it is in out_
+    for (size_t pos = find_unstable(text_, 0); pos < text_.size();) {
       // The code point before may be the first half of a composition.
-      const size_t begin = std::max(starter, copied);
+      size_t begin = pos;
+      while (begin > copied && utf8::is_continuation(text_[--begin])) continue;
       copy(copied, begin);
-      pos = segment_end(properties, pos);
-      normalize(begin, pos);
-      copied = starter = pos;
+      const size_t end = segment_end(pos);
+      normalize(begin, end);
+      copied = end;
+      pos = find_unstable(text_, end);
     }
     copy(copied, text_.size());
     return std::move(out_);
@@ -131,7 +143,8 @@ class Normalizer {
 
  private:
   // The first code point from `pos` on that begins a new segment.
-  [[nodiscard]] size_t segment_end(const unicode::PropertyTable& properties, size_t pos) const {
+  [[nodiscard]] size_t segment_end(size_t pos) const {
+    const unicode::PropertyTable& properties = unicode::PropertyTable::instance();
     while (pos < text_.size()) {
       const utf8::Decoded unit = utf8::decode(text_, pos);
       if (!properties[unit.code_point].needs_nfc()) break;
@@ -184,22 +197,7 @@ class Normalizer {
 
 }  // namespace
 
-bool is_certainly_nfc(std::string_view text) {
-  const unicode::PropertyTable& properties = unicode::PropertyTable::instance();
-  constexpr char32_t kFirstThatNeedsNfc = 0x300;
-  constexpr uint8_t kItsLeadByte = 0xCC;
-  static_assert((kFirstThatNeedsNfc >> 6) == (kItsLeadByte & 0x1F));
-  for (size_t pos = 0; pos < text.size();) {
-    if (static_cast<uint8_t>(text[pos]) < kItsLeadByte) {
-      ++pos;  // ASCII, or a part of a code point below U+0300
-      continue;
-    }
-    const utf8::Decoded unit = utf8::decode(text, pos);
-    if (properties[unit.code_point].needs_nfc()) return false;
-    pos += static_cast<size_t>(unit.length);
-  }
-  return true;
-}
+bool is_certainly_nfc(std::string_view text) { return find_unstable(text, 0) == text.size(); }
 
 std::string to_nfc(std::string_view text) { return Normalizer(text, nullptr).run(); }
 

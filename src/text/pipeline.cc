@@ -62,7 +62,7 @@ void Pipeline::run(const SourceText& source, bool encode_special_tokens, PieceSi
     if (section.id == kNoToken) {
       run_gap(source, range, encode_special_tokens, sink);
     } else {
-      sink.add_token(section.id, range);
+      sink.add_token(section.id, source.text().substr(range.begin, range.end - range.begin), range);
     }
   }
 }
@@ -89,7 +89,8 @@ void Pipeline::run_gap(const SourceText& source, TextRange range, bool encode_sp
     if (section.id == kNoToken) {
       split_gap(gap, {section.begin, section.end}, sink);
     } else if (section.begin < section.end) {
-      sink.add_token(section.id, gap.source_range(section.begin, section.end - 1));
+      sink.add_token(section.id, text.substr(section.begin, section.end - section.begin),
+                     gap.source_range(section.begin, section.end - 1));
     }
   }
 }

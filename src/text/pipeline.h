@@ -45,7 +45,8 @@ class PieceSink {
   virtual ~PieceSink() = default;
   // Whether Gap::source_range will be asked.
   [[nodiscard]] virtual bool needs_alignment() const = 0;
-  virtual void add_token(TokenId id, TextRange source) = 0;
+  // An added token; `text` is what it matched, with the white space that it takes.
+  virtual void add_token(TokenId id, std::string_view text, TextRange source) = 0;
   virtual void add_piece(const Gap& gap, const Piece& piece) = 0;
 };
 

@@ -20,7 +20,7 @@ constexpr std::string_view kO200kRegex =
 constexpr std::string_view kGpt2Regex =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-constexpr CharClass ascii_class(char c) {
+constexpr CharClass ascii_class(uint8_t c) {
   if (c == '\r' || c == '\n') return CharClass::kNewline;
   if (c == ' ' || (c >= '\t' && c <= '\r')) return CharClass::kSpace;
   if (c >= '0' && c <= '9') return CharClass::kNumber;
@@ -29,22 +29,34 @@ constexpr CharClass ascii_class(char c) {
   return CharClass::kOther;
 }
 
-constexpr auto kAsciiClasses = [] {
-  std::array<CharClass, 128> classes{};
-  for (size_t c = 0; c < classes.size(); ++c) classes[c] = ascii_class(static_cast<char>(c));
+// A set of classes as bits.
+constexpr unsigned bit(CharClass c) { return 1U << static_cast<unsigned>(c); }
+constexpr unsigned kLower = bit(CharClass::kLower);
+constexpr unsigned kUpper = bit(CharClass::kUpper);
+constexpr unsigned kNumber = bit(CharClass::kNumber);
+constexpr unsigned kNewline = bit(CharClass::kNewline);
+constexpr unsigned kLetters = kUpper | kLower | bit(CharClass::kOtherLetter);
+constexpr unsigned kCaseless = bit(CharClass::kOtherLetter) | bit(CharClass::kMark);
+constexpr unsigned kUpperRun = kUpper | kCaseless;  // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+constexpr unsigned kLowerRun = kLower | kCaseless;  // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+constexpr unsigned kNoPrefix = kLetters | kNumber | kNewline;
+constexpr unsigned kSpaces = bit(CharClass::kSpace) | kNewline;
+constexpr unsigned kPunctuation = bit(CharClass::kOther) | bit(CharClass::kMark);
+
+// By byte: the class of an ASCII character, or that the byte is a part of a longer code point.
+constexpr uint16_t kMultibyte = 1U << 8;
+constexpr auto kByteClasses = [] {
+  std::array<uint16_t, 256> classes{};
+  for (size_t c = 0; c < classes.size(); ++c) {
+    classes[c] =
+        c < 0x80 ? static_cast<uint16_t>(bit(ascii_class(static_cast<uint8_t>(c)))) : kMultibyte;
+  }
   return classes;
 }();
 
-// A set of classes as bits.
-constexpr unsigned bit(CharClass c) { return 1U << static_cast<unsigned>(c); }
-constexpr unsigned kLetters =
-    bit(CharClass::kUpper) | bit(CharClass::kLower) | bit(CharClass::kOtherLetter);
-constexpr unsigned kCaseless = bit(CharClass::kOtherLetter) | bit(CharClass::kMark);
-constexpr unsigned kUpperRun =
-    bit(CharClass::kUpper) | kCaseless;  // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
-constexpr unsigned kLowerRun = bit(CharClass::kLower) | kCaseless;  // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
-constexpr unsigned kSpaces = bit(CharClass::kSpace) | bit(CharClass::kNewline);
-constexpr unsigned kPunctuation = bit(CharClass::kOther) | bit(CharClass::kMark);
+constexpr size_t kNoMatch = static_cast<size_t>(-1);
+
+unsigned byte_class(char c) { return kByteClasses[static_cast<uint8_t>(c)]; }
 
 // A position in well-formed UTF-8 and the class of the code point there.
 class Cursor {
@@ -76,7 +88,7 @@ class Cursor {
     }
     const auto lead = static_cast<uint8_t>(text_[pos_]);
     if (lead < 0x80) {
-      bit_ = bit(kAsciiClasses[lead]);
+      bit_ = byte_class(text_[pos_]);
       length_ = 1;
       return;
     }
@@ -122,8 +134,6 @@ size_t contraction_length(std::string_view text, size_t pos, bool ignore_case) {
   return 0;
 }
 
-constexpr size_t kNoMatch = static_cast<size_t>(-1);
-
 struct WordMatch {
   size_t with_lower = kNoMatch;  // end of U* W+
   size_t upper_only = kNoMatch;  // end of U+, to be tried after every form of the former
@@ -137,7 +147,7 @@ WordMatch match_word(Cursor cursor) {
     if (cursor.in(kCaseless)) caseless_end = cursor.next_pos();
     cursor.advance();
   }
-  if (cursor.in(bit(CharClass::kLower))) {
+  if (cursor.in(kLower)) {
     cursor.skip(kLowerRun);
     return {.with_lower = cursor.pos()};
   }
@@ -149,7 +159,6 @@ WordMatch match_word(Cursor cursor) {
 
 // Alternatives 1 and 2, kNoMatch if neither fits.
 size_t match_prefixed_word(const Cursor& start) {
-  constexpr unsigned kNoPrefix = kLetters | bit(CharClass::kNumber) | bit(CharClass::kNewline);
   WordMatch with_prefix;
   if (!start.in(kNoPrefix)) {
     Cursor after = start;
@@ -171,13 +180,54 @@ size_t match_space(Cursor cursor, bool newlines_first) {
   size_t last = cursor.pos();
   const size_t begin = cursor.pos();
   while (cursor.in(kSpaces)) {
-    if (cursor.in(bit(CharClass::kNewline))) newline_end = cursor.next_pos();
+    if (cursor.in(kNewline)) newline_end = cursor.next_pos();
     last = cursor.pos();
     cursor.advance();
   }
   if (newlines_first && newline_end != kNoMatch) return newline_end;
   // The last space of a run goes to the word behind it, unless it is the only one.
   return cursor.at_end() || last == begin ? cursor.pos() : last;
+}
+
+// Skips ASCII characters of the classes. Returns kNoMatch if the run meets another code point, for
+// that might belong to it.
+size_t skip_ascii(std::string_view text, size_t pos, unsigned classes) {
+  while (pos < text.size() && (byte_class(text[pos]) & classes) != 0) ++pos;
+  return pos < text.size() && byte_class(text[pos]) == kMultibyte ? kNoMatch : pos;
+}
+
+// As match_space. Requires white space at `pos`.
+size_t ascii_space_end(std::string_view text, size_t pos) {
+  const size_t end = skip_ascii(text, pos, kSpaces);
+  if (end == kNoMatch) return kNoMatch;
+  const size_t newline = text.substr(pos, end - pos).find_last_of("\r\n");
+  if (newline != std::string_view::npos) return pos + newline + 1;
+  return end == text.size() || end == pos + 1 ? end : end - 1;
+}
+
+// piece_end_o200k for a piece of ASCII characters before another one (or the end of the text), in
+// which the alternatives reduce to runs of bytes. kNoMatch: not such a piece.
+size_t ascii_piece_end(std::string_view text, size_t pos) {
+  const unsigned first = byte_class(text[pos]);
+  if (first == kMultibyte) return kNoMatch;
+  const size_t word = (first & kNoPrefix) != 0 ? pos : pos + 1;
+  const size_t upper_end = skip_ascii(text, word, kUpper);
+  if (upper_end == kNoMatch) return kNoMatch;
+  const size_t word_end = skip_ascii(text, upper_end, kLower);
+  if (word_end == kNoMatch) return kNoMatch;
+  if (word_end > word) {
+    const bool apostrophe = word_end < text.size() && text[word_end] == '\'';
+    return apostrophe ? word_end + contraction_length(text, word_end, /*ignore_case=*/true)
+                      : word_end;
+  }
+  if (first == kNumber) return skip_ascii(text.substr(0, pos + 3), pos, kNumber);
+  const size_t punctuation = text[pos] == ' ' ? pos + 1 : pos;
+  const size_t punctuation_end = skip_ascii(text, punctuation, kPunctuation);
+  if (punctuation_end == kNoMatch) return kNoMatch;
+  if (punctuation_end == punctuation) return ascii_space_end(text, pos);
+  size_t end = punctuation_end;
+  while (end < text.size() && ((byte_class(text[end]) & kNewline) != 0 || text[end] == '/')) ++end;
+  return end;
 }
 
 }  // namespace
@@ -189,20 +239,21 @@ std::optional<SplitPattern> split_pattern_of_regex(std::string_view regex) {
 }
 
 size_t piece_end_o200k(std::string_view text, size_t pos) {
+  if (const size_t end = ascii_piece_end(text, pos); end != kNoMatch) return end;
   Cursor cursor(text, pos);
   const size_t word_end = match_prefixed_word(cursor);
   if (word_end != kNoMatch) {
     return word_end + contraction_length(text, word_end, /*ignore_case=*/true);
   }
-  if (cursor.in(bit(CharClass::kNumber))) {
-    for (int i = 0; i < 3 && cursor.in(bit(CharClass::kNumber)); ++i) cursor.advance();
+  if (cursor.in(kNumber)) {
+    for (int i = 0; i < 3 && cursor.in(kNumber); ++i) cursor.advance();
     return cursor.pos();
   }
   Cursor punctuation = cursor;
   if (punctuation.is(' ')) punctuation.advance();
   if (punctuation.in(kPunctuation)) {
     punctuation.skip(kPunctuation);
-    while (punctuation.in(bit(CharClass::kNewline)) || punctuation.is('/')) punctuation.advance();
+    while (punctuation.in(kNewline) || punctuation.is('/')) punctuation.advance();
     return punctuation.pos();
   }
   return match_space(cursor, /*newlines_first=*/true);
@@ -215,7 +266,7 @@ size_t piece_end_gpt2(std::string_view text, size_t pos) {
   const Cursor start(text, pos);
   Cursor cursor = start;
   if (cursor.is(' ')) cursor.advance();
-  for (const unsigned classes : {kLetters, bit(CharClass::kNumber), kPunctuation}) {
+  for (const unsigned classes : {kLetters, kNumber, kPunctuation}) {
     if (!cursor.in(classes)) continue;
     cursor.skip(classes);
     return cursor.pos();

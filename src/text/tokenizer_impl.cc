@@ -14,7 +14,9 @@ class IdSink final : public PieceSink {
   explicit IdSink(const Bpe& bpe) : encoder_(bpe) {}
 
   [[nodiscard]] bool needs_alignment() const override { return false; }
-  void add_token(TokenId id, TextRange /*source*/) override { ids.push_back(id); }
+  void add_token(TokenId id, std::string_view /*text*/, TextRange /*source*/) override {
+    ids.push_back(id);
+  }
   void add_piece(const Gap& /*gap*/, const Piece& piece) override {
     encoder_.encode(piece.text, ids, nullptr);
   }
@@ -27,12 +29,13 @@ class IdSink final : public PieceSink {
 
 class EncodingSink final : public PieceSink {
  public:
-  explicit EncodingSink(const Bpe& bpe) : encoder_(bpe) {}
+  explicit EncodingSink(const Bpe& bpe) : vocabulary_(bpe.vocabulary()), encoder_(bpe) {}
 
   [[nodiscard]] bool needs_alignment() const override { return true; }
 
-  void add_token(TokenId id, TextRange source) override {
+  void add_token(TokenId id, std::string_view text, TextRange source) override {
     ids.push_back(id);
+    tokens.emplace_back(text);
     ranges.push_back(source);
     word_ids.push_back(num_words_++);
   }
@@ -40,6 +43,9 @@ class EncodingSink final : public PieceSink {
   void add_piece(const Gap& gap, const Piece& piece) override {
     lengths_.clear();
     encoder_.encode(piece.text, ids, &lengths_);
+    for (size_t i = tokens.size(); i < ids.size(); ++i) {
+      tokens.push_back(vocabulary_.spelling(ids[i]));
+    }
     // Position in the gap of a byte of the piece; the prefix space counts as the byte behind it.
     const size_t shift = piece.has_prefix_space ? 1 : 0;
     const auto in_gap = [&](size_t at) { return piece.begin + std::max(at, shift) - shift; };
@@ -56,10 +62,12 @@ class EncodingSink final : public PieceSink {
   }
 
   std::vector<TokenId> ids;
+  std::vector<std::string> tokens;
   std::vector<TextRange> ranges;  // bytes of the source text
   std::vector<int32_t> word_ids;
 
  private:
+  const Vocabulary& vocabulary_;
   BpeEncoder encoder_;
   std::vector<uint32_t> lengths_;
   int32_t num_words_ = 0;
@@ -140,9 +148,8 @@ Encoding Tokenizer::Impl::encode(const TextInput& input, const EncodeOptions& op
   source.to_offsets(sink.ranges, options.offset_unit);
   const size_t size = sink.ids.size();
   Encoding encoding;
-  encoding.tokens.reserve(size);
-  for (const TokenId id : sink.ids) encoding.tokens.push_back(vocabulary().spelling(id));
   encoding.ids = std::move(sink.ids);
+  encoding.tokens = std::move(sink.tokens);
   encoding.offsets = std::move(sink.ranges);
   encoding.word_ids = std::move(sink.word_ids);
   encoding.type_ids.assign(size, sequence);

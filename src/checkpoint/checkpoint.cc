@@ -27,11 +27,10 @@ int compare_numbers(std::string_view a, std::string_view b) {
   return a.compare(b);
 }
 
-std::string_view take_component(std::string_view* rest) {
-  const auto dot = rest->find('.');
-  const auto component = rest->substr(0, dot);
-  *rest = dot == std::string_view::npos ? std::string_view() : rest->substr(dot + 1);
-  return component;
+// From the start of the component that holds position `at`, which both names have in common.
+std::size_t component_start(std::string_view name, std::size_t at) {
+  const auto dot = at == 0 ? std::string_view::npos : name.rfind('.', at - 1);
+  return dot == std::string_view::npos ? 0 : dot + 1;
 }
 
 int compare_components(std::string_view a, std::string_view b) {
@@ -75,11 +74,16 @@ std::string pickled_file(const fs::path& directory, const std::string& variant) 
 }  // namespace
 
 bool natural_less(std::string_view a, std::string_view b) {
-  while (!a.empty() && !b.empty()) {
-    const int order = compare_components(take_component(&a), take_component(&b));
-    if (order != 0) return order < 0;
-  }
-  return a.empty() && !b.empty();
+  // Names of a checkpoint share long beginnings: only the first component that differs counts.
+  const auto differ = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  const auto at = static_cast<std::size_t>(differ.first - a.begin());
+  const std::size_t start = component_start(a, at);
+  const auto component = [start](std::string_view name) {
+    return name.substr(start, name.find('.', start) - start);
+  };
+  const int order = compare_components(component(a), component(b));
+  // Equal numbers that are written differently, or one name is the beginning of the other.
+  return order != 0 ? order < 0 : a < b;
 }
 
 SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& file) {
@@ -146,30 +150,23 @@ void Checkpoint::add_index(const fs::path& path) {
 
 void Checkpoint::add_file(const fs::path& path) {
   files_.push_back(std::make_unique<SafetensorsFile>(path));
-  const std::size_t file = files_.size() - 1;
   for (const auto& entry : files_.back()->entries()) {
-    const CheckpointTensor tensor{entry.name, entry.view, file};
-    const auto [position, added] = by_name_.try_emplace(entry.name, tensors_.size());
-    if (added) {
-      tensors_.push_back(tensor);
-    } else {
-      repeated_.push_back(entry.name);
-      tensors_[position->second] = tensor;
-    }
+    tensors_.push_back({entry.name, entry.view, files_.size() - 1});
   }
 }
 
 void Checkpoint::finish() {
   std::sort(tensors_.begin(), tensors_.end(),
             [](const CheckpointTensor& a, const CheckpointTensor& b) {
-              return natural_less(a.name, b.name);
+              return a.name != b.name ? natural_less(a.name, b.name) : a.file > b.file;
             });
-  by_name_.clear();
-  by_name_.reserve(tensors_.size());
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    by_name_.emplace(tensors_[i].name, i);
-    align(tensors_[i]);
-  }
+  const auto same_name = [this](const CheckpointTensor& first, const CheckpointTensor& other) {
+    if (first.name != other.name) return false;
+    repeated_.emplace_back(other.name);
+    return true;
+  };
+  tensors_.erase(std::unique(tensors_.begin(), tensors_.end(), same_name), tensors_.end());
+  for (auto& tensor : tensors_) align(tensor);
 }
 
 void Checkpoint::align(CheckpointTensor& tensor) {
@@ -183,8 +180,11 @@ void Checkpoint::align(CheckpointTensor& tensor) {
 }
 
 const CheckpointTensor* Checkpoint::find(std::string_view name) const {
-  const auto position = by_name_.find(name);
-  return position == by_name_.end() ? nullptr : &tensors_[position->second];
+  const auto position = std::lower_bound(tensors_.begin(), tensors_.end(), name,
+                                         [](const CheckpointTensor& tensor, std::string_view key) {
+                                           return natural_less(tensor.name, key);
+                                         });
+  return position == tensors_.end() || position->name != name ? nullptr : &*position;
 }
 
 const fs::path& Checkpoint::file_path(std::size_t file) const {

@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "checkpoint/safetensors.h"
@@ -69,8 +68,7 @@ class Checkpoint {
   void align(CheckpointTensor& tensor);
 
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
-  std::vector<CheckpointTensor> tensors_;
-  std::unordered_map<std::string_view, std::size_t> by_name_;  // index into tensors_
+  std::vector<CheckpointTensor> tensors_;  // sorted by natural_less
   std::vector<std::string> repeated_;
   std::vector<Tensor> copies_;
   std::int64_t copied_bytes_ = 0;
@@ -78,7 +76,7 @@ class Checkpoint {
 };
 
 /// Compares dotted names component by component; components of digits only compare as numbers and
-/// come before others.
+/// come before others. A total order.
 bool natural_less(std::string_view a, std::string_view b);
 
 }  // namespace m2

@@ -130,9 +130,28 @@ TEST(Checkpoint, OrdersNamesNaturally) {
                                      "layers.10.a",  "layers.9.10.w",
                                      "layers.9.9.w", "layers.99999999999999999999999.w"};
   std::sort(sorted.begin(), sorted.end(), natural_less);
-  EXPECT_THAT(sorted, ElementsAre("layers.9", "layers.9.9.w", "layers.9.10.w", "layers.9.w",
-                                  "layers.009.x", "layers.10.a", "layers.10.w",
+  EXPECT_THAT(sorted, ElementsAre("layers.009.x", "layers.9", "layers.9.9.w", "layers.9.10.w",
+                                  "layers.9.w", "layers.10.a", "layers.10.w",
                                   "layers.99999999999999999999999.w", "layers.x", "lm_head"));
+}
+
+TEST(Checkpoint, NaturalOrderIsTotal) {
+  const std::vector<std::string> pieces = {"", "0", "00", "9", "09", "10", "a", "a9"};
+  std::vector<std::string> all;
+  for (const auto& first : pieces) {
+    all.push_back(first);
+    for (const auto& second : pieces) all.push_back(first + "." + second);
+  }
+  for (const auto& a : all) {
+    for (const auto& b : all) {
+      ASSERT_EQ(natural_less(a, b) + natural_less(b, a), a != b) << a << " " << b;
+      for (const auto& c : all) {
+        if (natural_less(a, b) && natural_less(b, c)) {
+          ASSERT_TRUE(natural_less(a, c)) << a << " " << b << " " << c;
+        }
+      }
+    }
+  }
 }
 
 TEST(SafetensorsIndex, RefusesWhatIsDamaged) {

@@ -1,6 +1,7 @@
 #include "text/pipeline.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "base/utf8.h"
 
@@ -23,14 +24,27 @@ AddedTokenMatcher make_matcher(const TokenizerSpec& spec, bool normalized) {
 std::vector<TextRange> untrusted_of(const Gap& gap, std::span<const TextRange> untrusted) {
   std::vector<TextRange> ranges;
   if (untrusted.empty()) return ranges;
-  for (size_t pos = 0; pos < gap.text().size(); ++pos) {
-    const TextRange source = gap.source_range(pos, pos);
-    const auto next = std::ranges::upper_bound(untrusted, source.begin, {}, &TextRange::end);
-    if (next == untrusted.end() || next->begin >= source.end) continue;
-    if (!ranges.empty() && ranges.back().end == pos) {
-      ++ranges.back().end;
+  const size_t size = gap.text().size();
+  for (size_t begin = 0, end = 0; begin < size; begin = end) {
+    // Alignment ascends but skips what was composed into the character before, so that each
+    // character stands for the source up to the next one's.
+    const size_t source_begin = gap.source_range(begin, begin).begin;
+    size_t source_end = SIZE_MAX;
+    for (end = begin + 1; end < size && source_end == SIZE_MAX;) {
+      const size_t next = gap.source_range(end, end).begin;
+      if (next > source_begin) {
+        source_end = next;
+      } else {
+        ++end;
+      }
+    }
+    if (end == size) source_end = gap.source_end();
+    const auto found = std::ranges::upper_bound(untrusted, source_begin, {}, &TextRange::end);
+    if (found == untrusted.end() || found->begin >= source_end) continue;
+    if (!ranges.empty() && ranges.back().end == begin) {
+      ranges.back().end = end;
     } else {
-      ranges.push_back({pos, pos + 1});
+      ranges.push_back({begin, end});
     }
   }
   return ranges;
@@ -40,12 +54,12 @@ std::vector<TextRange> untrusted_of(const Gap& gap, std::span<const TextRange> u
 
 TextRange Gap::source_range(size_t first, size_t last) const {
   if (!alignment_.empty()) {
-    return {source_begin_ + alignment_[first].begin, source_begin_ + alignment_[last].end};
+    return {source_.begin + alignment_[first].begin, source_.begin + alignment_[last].end};
   }
   while (first > 0 && utf8::is_continuation(text_[first])) --first;
   ++last;
   while (last < text_.size() && utf8::is_continuation(text_[last])) ++last;
-  return {source_begin_ + first, source_begin_ + last};
+  return {source_.begin + first, source_.begin + last};
 }
 
 Pipeline::Pipeline(const TokenizerSpec& spec)
@@ -77,7 +91,7 @@ void Pipeline::run_gap(const SourceText& source, TextRange range, bool encode_sp
     normalized = align ? to_nfc(text, alignment) : to_nfc(text);
     text = normalized;
   }
-  const Gap gap(text, range.begin, alignment);
+  const Gap gap(text, range, alignment);
   if (normalized_matcher_.empty()) {
     split_gap(gap, {0, text.size()}, sink);
     return;

@@ -17,18 +17,20 @@ namespace m2 {
 // The text between two added tokens, after normalisation. Valid during PieceSink calls only.
 class Gap {
  public:
-  // `alignment` is empty when normalisation changed nothing (or was not to be aligned).
-  Gap(std::string_view text, size_t source_begin, std::span<const SourceRange> alignment)
-      : text_(text), source_begin_(source_begin), alignment_(alignment) {}
+  // `source` is where it was in the source text. `alignment` is empty when normalisation changed
+  // nothing (or was not to be aligned).
+  Gap(std::string_view text, TextRange source, std::span<const SourceRange> alignment)
+      : text_(text), source_(source), alignment_(alignment) {}
 
   [[nodiscard]] std::string_view text() const { return text_; }
+  [[nodiscard]] size_t source_end() const { return source_.end; }
 
   // The code points of the source, in bytes, that text()[first] to text()[last] stand for.
   [[nodiscard]] TextRange source_range(size_t first, size_t last) const;
 
  private:
   std::string_view text_;
-  size_t source_begin_;
+  TextRange source_;
   std::span<const SourceRange> alignment_;
 };
 

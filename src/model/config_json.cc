@@ -151,7 +151,8 @@ void apply_rotary_dim(JsonFields& fields, MiniMaxM2Config& config, const ConfigO
              ", got ", *rotary_dim);
   if (!config.rope.partial_rotary_factor.has_value()) {
     config.rope.partial_rotary_factor = partial_factor_of(*rotary_dim, config.head_dim);
-  } else if (config.rotary_dim() != *rotary_dim) {
+  } else if (std::trunc(*config.rope.partial_rotary_factor *
+                        static_cast<double>(config.head_dim)) != static_cast<double>(*rotary_dim)) {
     warn(options, fields.where() + "rotary_dim " + std::to_string(*rotary_dim) +
                       " is ignored: partial_rotary_factor is given");
   }

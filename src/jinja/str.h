@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,17 +32,16 @@ class Str {
   explicit Str(std::string text, Trust trust = Trust::kTrusted);
   Str(std::string text, std::vector<ByteRange> untrusted);
 
-  [[nodiscard]] std::string_view view() const {
-    return data_ ? std::string_view(data_->text) : std::string_view();
-  }
+  [[nodiscard]] std::string_view view() const;
   [[nodiscard]] size_t size() const { return view().size(); }  // bytes
-  [[nodiscard]] bool empty() const { return size() == 0; }
-  [[nodiscard]] size_t length() const { return data_ ? data_->length : 0; }  // code points
+  [[nodiscard]] bool empty() const { return data_ == nullptr; }
+  [[nodiscard]] size_t length() const;  // code points
   [[nodiscard]] bool is_ascii() const { return length() == size(); }
 
   [[nodiscard]] const std::vector<ByteRange>& untrusted() const;
   [[nodiscard]] bool is_markup() const { return markup_; }
-  [[nodiscard]] Str as_markup(bool markup) const;
+  [[nodiscard]] Str as_markup(bool markup = true) const;
+  [[nodiscard]] Trust trust_of(size_t begin, size_t end) const;
 
   /// Byte position of the code point `index` (0 <= index <= length()); constant time after a
   /// first linear one.
@@ -52,37 +52,37 @@ class Str {
   [[nodiscard]] Str substr(size_t begin) const { return substr(begin, size()); }
 
   /// `text` made from this string in a way that keeps no positions: wholly untrusted when any
-  /// byte of this string is.
+  /// byte of this string is. Keeps the markup mark.
   [[nodiscard]] Str derive(std::string text) const;
 
  private:
   struct Data;
-  struct DataDeleter;
-  struct Data {
-    std::string text;
-    size_t length = 0;
-    std::vector<ByteRange> untrusted;
-    ~Data();
-    // Byte positions of every 64th code point, made on the first use; null for ASCII.
-    mutable std::shared_ptr<const std::vector<size_t>> index;
-  };
 
   std::shared_ptr<const Data> data_;  // null: empty
   bool markup_ = false;
 };
 
-/// Appends text and keeps the ranges sorted and merged.
+/// Appends text and keeps the ranges sorted and merged. Throws kResourceExhausted when the text
+/// would grow beyond the limit.
 class StrBuilder {
  public:
-  void append(std::string_view text) { text_.append(text); }
-  void append(char c) { text_.push_back(c); }
-  void append(std::string_view text, Trust trust);
+  explicit StrBuilder(size_t max_bytes = std::numeric_limits<size_t>::max())
+      : max_bytes_(max_bytes) {}
+
+  void append(std::string_view text, Trust trust = Trust::kTrusted);
+  void append(char c) { append(std::string_view(&c, 1)); }
   void append(const Str& text) { append(text, 0, text.size()); }
   void append(const Str& text, size_t begin, size_t end);
+  /// What stands for the bytes [begin, end) of `source`: untrusted when any of them is.
+  void append_instead(const Str& source, size_t begin, size_t end, std::string_view text);
   [[nodiscard]] size_t size() const { return text_.size(); }
+  [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] Str take();
 
  private:
+  void mark(size_t begin, size_t end);
+
+  size_t max_bytes_;
   std::string text_;
   std::vector<ByteRange> untrusted_;
 };

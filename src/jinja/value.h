@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,9 +44,10 @@ enum class Kind : uint8_t {
 };
 
 /// What values share by reference. Only lists, dicts and namespaces can be changed.
-class Object {
+class Object : public std::enable_shared_from_this<Object> {
  public:
-  explicit Object(Kind object_kind, int nesting = 1) : kind(object_kind), depth(nesting) {}
+  /// Throws kResourceExhausted when `nesting` passes kMaxValueDepth.
+  explicit Object(Kind object_kind, int nesting = 1);
   virtual ~Object() = default;
   Object(const Object&) = delete;
   Object& operator=(const Object&) = delete;
@@ -55,7 +56,7 @@ class Object {
   virtual void clear() {}
 
   const Kind kind;
-  int depth;            // 1 + that of the deepest value inside when made
+  int depth;             // 1 + that of the deepest value inside, as it was when put in
   bool mutated = false;  // known to the runtime as possibly part of a cycle
 };
 
@@ -155,14 +156,16 @@ class Dict final : public Object {
   bool erase(const Value& key);
 
  private:
+  // Position in entries_, or size() when absent.
+  template <typename Matches>
+  [[nodiscard]] size_t position(size_t hash, const Matches& matches) const;
   [[nodiscard]] size_t position(const Value& key, size_t hash) const;
-  [[nodiscard]] size_t position(std::string_view key) const;
-  void insert_index(size_t hash, size_t entry);
-  void rebuild_index();
+  void append(Value key, Value value, size_t hash);
+  void rebuild_slots();
 
   std::vector<Entry> entries_;
-  std::vector<size_t> hashes_;  // of entries_, by position
-  std::vector<uint32_t> slots_;  // open addressing: 1 + position in entries_; empty while small
+  std::vector<size_t> hashes_;   // of the keys of entries_
+  std::vector<uint32_t> slots_;  // open addressing: 1 + position in entries_, 0 free; empty while small
 };
 
 /// JSON as template values. With kUntrusted every string inside, keys too, is marked. Throws

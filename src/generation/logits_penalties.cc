@@ -1,15 +1,13 @@
 #include "generation/logits_penalties.h"
 
 #include "base/error.h"
+#include "generation/live_scores.h"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace m2::generation {
 namespace {
-
-constexpr float kRemoved = -std::numeric_limits<float>::infinity();
 
 // The score of an id, or null if it has none.
 float* find_score(std::span<float> scores, std::int32_t id) {

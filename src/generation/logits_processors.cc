@@ -1,5 +1,6 @@
 #include "generation/logits_processors.h"
 
+#include "generation/live_scores.h"
 #include "generation/ranking.h"
 
 #include <algorithm>
@@ -9,8 +10,6 @@
 
 namespace m2::generation {
 namespace {
-
-constexpr float kRemoved = -std::numeric_limits<float>::infinity();
 
 struct Softmax {
   float max = kRemoved;
@@ -24,48 +23,61 @@ struct Softmax {
   }
 };
 
-float max_score(std::span<const float> scores) {
-  float max = kRemoved;
-  for (const float score : scores) max = score > max ? score : max;
-  return max;
-}
-
 // Nothing if the scores have no softmax.
 std::optional<Softmax> softmax_of(std::span<const float> scores) {
   Softmax softmax{.max = max_score(scores)};
   if (!std::isfinite(softmax.max)) return std::nullopt;
-  for (const float score : scores) {
-    if (score > kRemoved) softmax.sum += std::exp(static_cast<double>(score) - softmax.max);
-  }
+  for_each_live(scores, [&](std::size_t /*id*/, float score) {
+    softmax.sum += std::exp(static_cast<double>(score) - softmax.max);
+  });
   return softmax;
 }
 
 double entropy_of(std::span<const float> scores, const Softmax& softmax) {
   double weighted = 0.0;
-  for (const float score : scores) {
+  for_each_live(scores, [&](std::size_t /*id*/, float score) {
     const double offset = static_cast<double>(score) - softmax.max;
-    const double weight = score > kRemoved ? std::exp(offset) : 0.0;
+    const double weight = std::exp(offset);
     if (weight > 0.0) weighted += weight * offset;
-  }
+  });
   return std::log(softmax.sum) - weighted / softmax.sum;
+}
+
+// Written so that it compiles to vector code; NaN stays.
+void remove_below(std::span<float> scores, float bound) {
+  for (float& score : scores) score = score < bound ? kRemoved : score;
 }
 
 // Keeps what ranks at most as `last` does, removes the rest.
 void keep_down_to(std::span<float> scores, RankedScore last) {
-  const auto last_id = static_cast<std::size_t>(last.id);
-  for (std::size_t id = 0; id < scores.size(); ++id) {
-    const bool is_worse = scores[id] < last.score || (scores[id] == last.score && id > last_id);
-    if (is_worse) scores[id] = kRemoved;
-  }
+  const auto after_last = static_cast<std::size_t>(last.id) + 1;
+  remove_below(scores.first(after_last), last.score);
+  for (float& score : scores.subspan(after_last)) score = score <= last.score ? kRemoved : score;
+}
+
+// A score below the whole nucleus, so that only the few scores above it need an order: in a peaked
+// distribution all but some hundred tokens lie more than kDepth below the best.
+float nucleus_floor(std::span<const float> scores, const Softmax& softmax, double top_p,
+                    std::int64_t min_keep) {
+  constexpr float kDepth = 8.0F;
+  constexpr double kMargin = 1e-5;  // of the mass, for the float rounding in apply_top_p
+  const float floor = softmax.max - kDepth;
+  double mass = 0.0;
+  std::int64_t count = 0;
+  for_each_above(scores, floor, [&](std::size_t /*id*/, float score) {
+    mass += softmax.probability(score);
+    ++count;
+  });
+  return mass > top_p + kMargin && count >= min_keep ? floor : kRemoved;
 }
 
 void remove_below_probability(std::span<float> scores, double threshold, std::int64_t min_keep,
                               const Softmax& softmax, LogitsScratch& scratch) {
   const float kept_anyway = kth_largest(scores, min_keep, scratch);
   const auto limit = static_cast<float>(threshold);
-  for (float& score : scores) {
-    if (score < kept_anyway && softmax.probability(score) < limit) score = kRemoved;
-  }
+  for_each_live(scores, [&](std::size_t id, float score) {
+    if (score < kept_anyway && softmax.probability(score) < limit) scores[id] = kRemoved;
+  });
 }
 
 }  // namespace
@@ -76,17 +88,15 @@ void apply_temperature(std::span<float> scores, double temperature) {
 }
 
 void apply_top_k(std::span<float> scores, std::int64_t k, LogitsScratch& scratch) {
-  const float kept = kth_largest(scores, k, scratch);
-  for (float& score : scores) {
-    if (score < kept) score = kRemoved;
-  }
+  remove_below(scores, kth_largest(scores, k, scratch));
 }
 
 void apply_top_p(std::span<float> scores, double top_p, std::int64_t min_keep,
                  LogitsScratch& scratch) {
   const auto softmax = softmax_of(scores);
   if (!softmax) return;
-  Ranking ranking = Ranking::by_score(scores, scratch);
+  Ranking ranking =
+      Ranking::by_score(scores, scratch, nucleus_floor(scores, *softmax, top_p, min_keep));
   const auto removed_mass = static_cast<float>(1.0 - top_p);
   double mass_before = 0.0;
   std::int64_t num_kept = 0;
@@ -107,9 +117,7 @@ void apply_min_p(std::span<float> scores, double min_p, std::int64_t min_keep,
   // p < min_p * p_max is the same as score - max < log(min_p) and needs no sum.
   const double limit = max + std::log(min_p);
   if (min_keep == 1) {
-    for (float& score : scores) {
-      if (score < limit) score = kRemoved;
-    }
+    for (float& score : scores) score = score < limit ? kRemoved : score;
     return;
   }
   Ranking ranking = Ranking::by_score(scores, scratch);
@@ -178,9 +186,9 @@ void apply_typical_p(std::span<float> scores, double typical_p, std::int64_t min
   for (std::int64_t rank = 0; rank < std::min(min_keep, ranking.size()); ++rank) {
     scratch.mark(static_cast<std::size_t>(ranking.id(rank)));
   }
-  for (std::size_t id = 0; id < scores.size(); ++id) {
-    if (distance(scores[id]) > limit && !scratch.is_marked(id)) scores[id] = kRemoved;
-  }
+  for_each_live(scores, [&](std::size_t id, float score) {
+    if (distance(score) > limit && !scratch.is_marked(id)) scores[id] = kRemoved;
+  });
 }
 
 void apply_epsilon_cutoff(std::span<float> scores, double epsilon, std::int64_t min_keep,

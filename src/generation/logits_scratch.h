@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace m2::generation {
@@ -11,10 +12,8 @@ namespace m2::generation {
 /// One for each thread that runs pipelines; every use overwrites what the last one left.
 class LogitsScratch {
  public:
-  explicit LogitsScratch(std::int64_t vocab_size) : marks_(static_cast<std::size_t>(vocab_size)) {
-    keys.reserve(marks_.size());
-    values.reserve(marks_.size());
-  }
+  explicit LogitsScratch(std::int64_t vocab_size)
+      : keys_(static_cast<std::size_t>(vocab_size)), values_(keys_.size()), marks_(keys_.size()) {}
 
   /// V: the longest row of scores that this memory serves.
   [[nodiscard]] std::int64_t vocab_size() const { return static_cast<std::int64_t>(marks_.size()); }
@@ -35,10 +34,12 @@ class LogitsScratch {
   }
   [[nodiscard]] bool is_marked(std::size_t id) const { return marks_[id] == generation_; }
 
-  std::vector<std::uint64_t> keys;  // [<= V] rank and id of candidates, packed for sorting
-  std::vector<float> values;        // [<= V] scores
+  [[nodiscard]] std::span<std::uint64_t> keys() { return keys_; }
+  [[nodiscard]] std::span<float> values() { return values_; }
 
  private:
+  std::vector<std::uint64_t> keys_;   // [V] rank and id of candidates, packed for sorting
+  std::vector<float> values_;         // [V] scores
   std::vector<std::uint32_t> marks_;  // [V] the generation in which an id was marked
   std::uint32_t generation_ = 0;
 };

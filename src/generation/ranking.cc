@@ -23,29 +23,28 @@ void Ranking::sort_beyond(std::int64_t rank) {
 }
 
 float kth_largest(std::span<const float> scores, std::int64_t k, LogitsScratch& scratch) {
-  constexpr float kLowest = -std::numeric_limits<float>::infinity();
   M2_CHECK(k >= 1, "kth_largest: k is ", k);
   const auto count =
       static_cast<std::size_t>(std::min<std::int64_t>(k, static_cast<std::int64_t>(scores.size())));
-  auto& best = scratch.values;
-  best.clear();
+  const std::span<float> best = scratch.values();
+  std::size_t num_best = 0;
+  const auto find_kth = [&] {
+    const auto kth = best.begin() + static_cast<std::ptrdiff_t>(count - 1);
+    std::nth_element(best.begin(), kth, best.begin() + static_cast<std::ptrdiff_t>(num_best),
+                     std::greater<>());
+    return *kth;
+  };
   // Collects what may be among the k best and throws away all but those k when it gets long:
   // one comparison for most scores, as `bound` rises fast.
   const std::size_t limit = std::min(scores.size(), std::max<std::size_t>(4 * count, 1024));
-  float bound = kLowest;
-  for (const float score : scores) {
-    if (!(score > bound)) continue;
-    best.push_back(score);
-    if (best.size() < limit) continue;
-    std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(count - 1),
-                     best.end(), std::greater<>());
-    bound = best[count - 1];
-    best.resize(count);
-  }
-  if (best.size() < count) return kLowest;
-  std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(count - 1), best.end(),
-                   std::greater<>());
-  return best[count - 1];
+  float bound = kRemoved;
+  for_each_above(scores, bound, [&](std::size_t /*id*/, float score) {
+    best[num_best++] = score;
+    if (num_best < limit) return;
+    bound = find_kth();
+    num_best = count;
+  });
+  return num_best < count ? kRemoved : find_kth();
 }
 
 }  // namespace m2::generation

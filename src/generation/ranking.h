@@ -1,11 +1,11 @@
 // Orders scores only as far as somebody looks: of 200,000 tokens a filter keeps a few dozen.
 #pragma once
 
+#include "generation/live_scores.h"
 #include "generation/logits_scratch.h"
 
 #include <bit>
 #include <cstdint>
-#include <limits>
 #include <span>
 
 namespace m2::generation {
@@ -24,19 +24,21 @@ inline std::uint32_t ordered_bits(float value) {
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
 }
 
-/// Ids of the scores above -inf, in an order that is sorted lazily; equal ranks by lower id.
-/// Lives in `scratch.keys`: one at a time.
+/// Ids of scores, in an order that is sorted lazily; equal ranks by lower id.
+/// Lives in `scratch.keys()`: one at a time.
 class Ranking {
  public:
-  /// Best score first.
-  static Ranking by_score(std::span<const float> scores, LogitsScratch& scratch) {
-    return Ranking(scores, scratch, [](float score) { return ~ordered_bits(score); });
+  /// Best score first; only scores above `floor`.
+  static Ranking by_score(std::span<const float> scores, LogitsScratch& scratch,
+                          float floor = kRemoved) {
+    return Ranking(scores, floor, scratch, [](float score) { return ~ordered_bits(score); });
   }
   /// Smallest distance(score) first.
   template <typename Distance>
   static Ranking by_distance(std::span<const float> scores, const Distance& distance,
                              LogitsScratch& scratch) {
-    return Ranking(scores, scratch, [&](float score) { return ordered_bits(distance(score)); });
+    return Ranking(scores, kRemoved, scratch,
+                   [&](float score) { return ordered_bits(distance(score)); });
   }
 
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(keys_.size()); }
@@ -49,14 +51,13 @@ class Ranking {
 
  private:
   template <typename Rank>
-  Ranking(std::span<const float> scores, LogitsScratch& scratch, const Rank& rank) {
-    scratch.keys.clear();
-    for (std::size_t id = 0; id < scores.size(); ++id) {
-      if (scores[id] > -std::numeric_limits<float>::infinity()) {
-        scratch.keys.push_back(std::uint64_t{rank(scores[id])} << 32U | id);
-      }
-    }
-    keys_ = scratch.keys;
+  Ranking(std::span<const float> scores, float floor, LogitsScratch& scratch, const Rank& rank) {
+    const std::span<std::uint64_t> keys = scratch.keys();
+    std::size_t count = 0;
+    for_each_above(scores, floor, [&](std::size_t id, float score) {
+      keys[count++] = std::uint64_t{rank(score)} << 32U | id;
+    });
+    keys_ = keys.first(count);
   }
 
   void sort_beyond(std::int64_t rank);

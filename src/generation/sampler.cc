@@ -1,36 +1,36 @@
 #include "generation/sampler.h"
 
 #include "base/error.h"
+#include "generation/live_scores.h"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace m2::generation {
 namespace {
 
-constexpr float kRemoved = -std::numeric_limits<float>::infinity();
-
 // exp(score - max) in double: the sum over 200,000 tokens keeps its tail, and a cumulative sum
 // resolves probabilities far below the float epsilon.
-double weight_of(float score, float max) {
-  return score > kRemoved ? std::exp(static_cast<double>(score) - max) : 0.0;
+double weight_of(float score, float max) { return std::exp(static_cast<double>(score) - max); }
+
+double sum_weights(std::span<const float> scores, float max) {
+  double sum = 0.0;
+  for_each_live(scores, [&](std::size_t /*id*/, float score) { sum += weight_of(score, max); });
+  return sum;
 }
 
-// The first token at which the running sum of weights exceeds `target`. Rounding may put the target
-// beyond the last weight; then it is the last token that has one.
-std::size_t find_token(std::span<const float> scores, std::size_t begin, std::size_t end, float max,
-                       double target) {
-  std::size_t last = begin;
+// The first score at which the running sum of weights exceeds `target`. Rounding may put the target
+// beyond the last weight; then it is the last score that has one.
+std::size_t find_token(std::span<const float> scores, float max, double target) {
+  std::size_t found = 0;
   double sum = 0.0;
-  for (std::size_t id = begin; id < end; ++id) {
-    const double weight = weight_of(scores[id], max);
-    if (weight == 0.0) continue;
-    last = id;
+  for_each_live(scores, [&](std::size_t id, float score) {
+    const double weight = weight_of(score, max);
+    if (weight == 0.0 || sum > target) return;
+    found = id;
     sum += weight;
-    if (sum > target) break;
-  }
-  return last;
+  });
+  return found;
 }
 
 }  // namespace
@@ -66,15 +66,12 @@ double uniform(const DrawKey& key) {
 
 std::int32_t argmax(std::span<const float> scores) {
   M2_CHECK(!scores.empty(), "argmax of no scores");
-  std::size_t best = 0;
-  float max = kRemoved;
-  for (std::size_t id = 0; id < scores.size(); ++id) {
-    if (scores[id] <= max) continue;
-    M2_REQUIRE(ErrorCode::kInternal, !std::isnan(scores[id]), "the score of token ", id, " is NaN");
-    best = id;
-    max = scores[id];
-  }
-  return static_cast<std::int32_t>(best);
+  M2_REQUIRE(ErrorCode::kInternal, !has_nan(scores), "a score is NaN");
+  const float max = max_score(scores);
+  std::size_t best = scores.size();
+  for_each_above(scores, std::nextafter(max, kRemoved),
+                 [&](std::size_t id, float /*score*/) { best = std::min(best, id); });
+  return best < scores.size() ? static_cast<std::int32_t>(best) : 0;  // all may be -inf
 }
 
 std::int32_t sample(std::span<const float> scores, const DrawKey& key) {
@@ -85,13 +82,13 @@ std::int32_t sample(std::span<const float> scores, const DrawKey& key) {
   // Sums per block, so that only one block is walked again to find the token.
   constexpr std::size_t kBlocks = 256;
   const std::size_t block_size = (scores.size() + kBlocks - 1) / kBlocks;
+  const auto block_at = [&](std::size_t begin) {
+    return scores.subspan(begin, std::min(block_size, scores.size() - begin));
+  };
   std::array<double, kBlocks> sums{};
   double total = 0.0;
   for (std::size_t begin = 0; begin < scores.size(); begin += block_size) {
-    double sum = 0.0;
-    for (const float score : scores.subspan(begin, std::min(block_size, scores.size() - begin))) {
-      sum += weight_of(score, max);
-    }
+    const double sum = sum_weights(block_at(begin), max);
     sums[begin / block_size] = sum;
     total += sum;
   }
@@ -106,8 +103,7 @@ std::int32_t sample(std::span<const float> scores, const DrawKey& key) {
     sum += sums[next];
   }
   const std::size_t begin = block * block_size;
-  const std::size_t end = std::min(begin + block_size, scores.size());
-  return static_cast<std::int32_t>(find_token(scores, begin, end, max, target - before));
+  return static_cast<std::int32_t>(begin + find_token(block_at(begin), max, target - before));
 }
 
 }  // namespace m2::generation

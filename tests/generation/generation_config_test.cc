@@ -57,7 +57,8 @@ std::string message_of(const std::string& text) {
 }
 
 TEST(GenerationConfigTest, ReadsAndRefusesAsTheReference) {
-  for (const json& test_case : goldens()["read"]) {
+  const json content = goldens();
+  for (const json& test_case : content["read"]) {
     SCOPED_TRACE(test_case["json"].dump());
     const std::string text = test_case["json"].dump();
     if (test_case.contains("error")) {
@@ -77,7 +78,8 @@ TEST(GenerationConfigTest, ReadsAndRefusesAsTheReference) {
 }
 
 TEST(GenerationConfigTest, ResolvesToTheValuesThatTheReferenceGeneratesWith) {
-  for (const json& test_case : goldens()["resolve"]) {
+  const json content = goldens();
+  for (const json& test_case : content["resolve"]) {
     SCOPED_TRACE(test_case.dump());
     const auto resolve = [&] {
       const auto model = GenerationConfig::from_json(test_case["model"].dump());
@@ -129,7 +131,8 @@ class GenerationConfigFilesTest : public ::testing::Test {
 };
 
 TEST_F(GenerationConfigFilesTest, RawModelConfigCountsWhereItNamesGenerationFields) {
-  for (const json& test_case : goldens()["model_config"]) {
+  const json content = goldens();
+  for (const json& test_case : content["model_config"]) {
     write("config.json", test_case["json"].dump());
     EXPECT_EQ(fields_of(GenerationConfig::from_pretrained(folder_)),
               normalised(test_case["value"]));

@@ -28,9 +28,4 @@ KvCache::KvCache(Backend& backend, const MiniMaxM2Config& config, const KvCacheO
   }
 }
 
-std::int64_t KvCache::bytes_per_token(const MiniMaxM2Config& config, DType dtype) {
-  return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim *
-         static_cast<std::int64_t>(dtype_size(dtype));
-}
-
 }  // namespace m2

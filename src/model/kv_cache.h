@@ -30,9 +30,6 @@ class KvCache {
   [[nodiscard]] const TensorView& keys(std::size_t layer) const { return keys_[layer].view(); }
   [[nodiscard]] const TensorView& values(std::size_t layer) const { return values_[layer].view(); }
 
-  /// Bytes of one token over all layers.
-  static std::int64_t bytes_per_token(const MiniMaxM2Config& config, DType dtype);
-
  private:
   std::int32_t block_size_;
   BlockAllocator allocator_;

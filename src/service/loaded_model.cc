@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/memory_info.h"
 #include "checkpoint/checkpoint.h"
+#include "model/inspect.h"
 
 namespace m2 {
 
@@ -17,11 +18,10 @@ LoadedModel::LoadedModel(const std::filesystem::path& directory, const LoadOptio
       backend_(make_backend(options.device, options.num_threads)) {
   if (std::filesystem::exists(directory / "tokenizer.json")) {
     tokenizer_ = Tokenizer::from_pretrained(directory);
-    M2_REQUIRE(ErrorCode::kCorruptFile,
-               std::cmp_less_equal(tokenizer_->id_limit(), config_.vocab_size),
-               (directory / "tokenizer.json").string(), ": token ids up to ",
-               tokenizer_->id_limit() - 1, ", but vocab_size of config.json is ",
-               config_.vocab_size);
+    M2_REQUIRE(
+        ErrorCode::kCorruptFile, std::cmp_less_equal(tokenizer_->id_limit(), config_.vocab_size),
+        (directory / "tokenizer.json").string(), ": token ids up to ", tokenizer_->id_limit() - 1,
+        ", but vocab_size of config.json is ", config_.vocab_size);
   }
   auto weights = std::make_shared<const ModelWeights>(
       load_weights(config_, Checkpoint::open(directory), &report_, options.progress));
@@ -45,7 +45,7 @@ std::int64_t LoadedModel::num_valid_tokens() const {
 std::int64_t LoadedModel::default_context() const {
   const std::int64_t free_bytes = available_memory_bytes() / 2;
   if (free_bytes == 0) return config_.max_position_embeddings;
-  const std::int64_t fitting = free_bytes / KvCache::bytes_per_token(config_, DType::kF32);
+  const std::int64_t fitting = free_bytes / kv_bytes_per_token(config_, DType::kF32);
   return std::clamp<std::int64_t>(fitting, 1, config_.max_position_embeddings);
 }
 

@@ -19,8 +19,8 @@ namespace m2 {
 
 struct LoadOptions {
   std::string device = "cpu";
-  int num_threads = 0;       // 0: M2_NUM_THREADS, else every available core
-  LoadProgress progress;     // may be empty
+  int num_threads = 0;    // 0: M2_NUM_THREADS, else every available core
+  LoadProgress progress;  // may be empty
 };
 
 /// Config, weights (mapped), backend and model, and the tokenizer where the directory has one.

@@ -8,8 +8,8 @@
 namespace m2 {
 
 /// Writes `logits` [B, S, V] and what else there is, all float32: `hidden_states.N` [B, S, H],
-/// `router_logits.N` [B * S, E], `attentions.N` [B, Nq, S, S], and `loss` and `aux_loss` as scalars.
-/// Throws kInvalidArgument when the file cannot be written.
+/// `router_logits.N` [B * S, E], `attentions.N` [B, Nq, S, S], and `loss` and `aux_loss` as
+/// scalars. Throws kInvalidArgument when the file cannot be written.
 void save_outputs(const CausalLmOutputs& outputs, const std::filesystem::path& path);
 
 }  // namespace m2

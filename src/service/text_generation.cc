@@ -90,8 +90,7 @@ TextResult TextGenerator::generate(const std::vector<TokenId>& prompt, const Gen
   const auto prompt_tokens = static_cast<std::int64_t>(prompt.size());
   M2_REQUIRE(ErrorCode::kResourceExhausted, prompt_tokens < context_, "the prompt has ",
              prompt_tokens, " tokens, the context has room for ", context_);
-  ResolvedGeneration resolved =
-      resolve(loaded_.generation_config(), call, prompt_tokens, context_);
+  ResolvedGeneration resolved = resolve(loaded_.generation_config(), call, prompt_tokens, context_);
   const auto eos = resolved.config.eos_token_id.value_or(std::vector<TokenId>{});
   const std::uint64_t seed = resolved.config.seed
                                  ? static_cast<std::uint64_t>(*resolved.config.seed)
@@ -102,8 +101,8 @@ TextResult TextGenerator::generate(const std::vector<TokenId>& prompt, const Gen
 
   const Clock::time_point start = Clock::now();
   Clock::time_point first_token = start;
-  const RequestId request = engine_.submit(
-      {.prompt_ids = prompt, .config = std::move(resolved.config), .seed = seed});
+  const RequestId request =
+      engine_.submit({.prompt_ids = prompt, .config = std::move(resolved.config), .seed = seed});
   while (!engine_.idle()) {
     if (stop.stop_requested() || !output.wants_more()) engine_.cancel(request);
     for (const TokenEvent& event : engine_.step()) {

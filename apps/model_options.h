@@ -1,0 +1,26 @@
+// Loading a model, the same way in every command.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "service/loaded_model.h"
+
+namespace CLI {
+class App;
+}
+
+namespace m2::app {
+
+struct ModelOptions {
+  std::filesystem::path directory;
+  int num_threads = 0;
+};
+
+/// --model and --threads.
+void add_model_options(CLI::App& command, ModelOptions& options);
+
+/// Loads with a progress line and prints warnings on standard error.
+std::unique_ptr<LoadedModel> load_model(const ModelOptions& options);
+
+}  // namespace m2::app

@@ -1,0 +1,59 @@
+#include "session_options.h"
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+
+#include "input_output.h"
+
+namespace m2::app {
+
+void add_session_options(CLI::App& command, SessionOptions& options) {
+  add_model_options(command, options.model);
+  command.add_option("--tools", options.tools_file,
+                     "JSON list of tools that the model may call (OpenAI's form)");
+  command.add_option("--system", options.system, "System message");
+  command
+      .add_option("--thinking", options.thinking,
+                  "Thinking: show, hide, off (the model does not think); auto shows it on a "
+                  "terminal")
+      ->check(CLI::IsMember({"auto", "show", "hide", "off"}));
+  command
+      .add_option("-c,--context", options.context,
+                  "Tokens of context (default: the model's, if half of the free memory holds it)")
+      ->check(CLI::PositiveNumber);
+  command.add_flag("--stats", options.stats, "Print speed on standard error");
+  add_generation_options(command, options.generation);
+}
+
+Session open_session(const SessionOptions& options) {
+  Session session;
+  std::string tools;
+  if (!options.tools_file.empty()) tools = read_json(options.tools_file).dump();
+  session.loaded = load_model(options.model);
+  session.generator = std::make_unique<TextGenerator>(*session.loaded, options.context);
+  session.chat = std::make_unique<ChatSession>(
+      *session.generator, ChatTemplate::from_directory(options.model.directory),
+      ChatSessionOptions{.tools_json = std::move(tools),
+                         .system = options.system,
+                         .enable_thinking = options.thinking != "off"});
+  return session;
+}
+
+ThinkingDisplay thinking_display(const SessionOptions& options) {
+  const bool show =
+      options.thinking == "show" || (options.thinking == "auto" && stdout_is_terminal());
+  return show ? ThinkingDisplay::kShow : ThinkingDisplay::kHide;
+}
+
+std::string describe(const GenerationTimings& timings) {
+  std::array<char, 160> text;
+  std::snprintf(text.data(), text.size(),
+                "%lld tokens in %.2f s (%.1f/s) after a prompt of %lld in %.2f s (%.1f/s)",
+                static_cast<long long>(timings.new_tokens), timings.generation_seconds,
+                timings.new_tokens_per_second(), static_cast<long long>(timings.prompt_tokens),
+                timings.prompt_seconds, timings.prompt_tokens_per_second());
+  return text.data();
+}
+
+}  // namespace m2::app

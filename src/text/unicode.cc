@@ -1,8 +1,8 @@
 #include "text/unicode.h"
 
 #include <algorithm>
-#include <map>
 #include <tuple>
+#include <utility>
 
 #include "text/unicode_tables.h"
 
@@ -14,21 +14,17 @@ const PropertyTable& PropertyTable::instance() {
 }
 
 PropertyTable::PropertyTable() {
-  std::map<std::vector<uint8_t>, uint16_t> known;
   size_t run = 0;
-  std::vector<uint8_t> bits(kBlockSize);
-  for (size_t block = 0; block < kNumBlocks; ++block) {
+  Block block;
+  for (size_t index = 0; index < kNumBlocks; ++index) {
     for (size_t i = 0; i < kBlockSize; ++i) {
-      const auto code_point = static_cast<char32_t>(block * kBlockSize + i);
+      const auto code_point = static_cast<char32_t>(index * kBlockSize + i);
       while (run + 1 < kNumPropertyRuns && kPropertyRuns[run + 1].first <= code_point) ++run;
-      bits[i] = kPropertyRuns[run].value;
+      block[i] = Properties(kPropertyRuns[run].value);
     }
-    const auto [entry, is_new] = known.try_emplace(bits, static_cast<uint16_t>(blocks_.size()));
-    if (is_new) {
-      std::transform(bits.begin(), bits.end(), blocks_.emplace_back().begin(),
-                     [](uint8_t b) { return Properties(b); });
-    }
-    block_of_[block] = entry->second;
+    const auto known = std::ranges::find(blocks_, block);
+    block_of_[index] = static_cast<uint16_t>(known - blocks_.begin());
+    if (known == blocks_.end()) blocks_.push_back(block);
   }
 }
 

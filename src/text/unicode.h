@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -34,6 +35,7 @@ class Properties {
   // Text without any such code point is in NFC: these change under NFC, have a combining class or
   // can be the second half of a composition.
   [[nodiscard]] constexpr bool needs_nfc() const { return (bits_ & 0x10) != 0; }
+  friend bool operator==(Properties, Properties) = default;
 
  private:
   uint8_t bits_ = 0;

@@ -23,27 +23,24 @@ uint64_t load(const char* data, size_t num_bytes) {
   return word;
 }
 
-// Multiply-and-fold over words of eight bytes; the last one overlaps the one before it.
-uint32_t hash_bytes(std::string_view bytes, bool is_literal) {
-  constexpr uint64_t kFactor = 0x9E3779B97F4A7C15;
-  uint64_t hash = kFactor ^ (bytes.size() << 1) ^ (is_literal ? 1 : 0);
+constexpr uint64_t kFactor = 0x9E3779B97F4A7C15;
+constexpr size_t kInlineBytes = 8;
+
+// Up to eight bytes as a number; different for different bytes of the same length.
+uint64_t inline_word(std::string_view bytes) {
   const char* data = bytes.data();
-  size_t left = bytes.size();
-  while (left > 8) {
-    hash = mix(hash ^ load(data, 8), kFactor);
-    data += 8;
-    left -= 8;
-  }
-  uint64_t tail = 0;
-  if (bytes.size() >= 8) {
-    tail = load(bytes.data() + bytes.size() - 8, 8);
-  } else if (left >= 4) {
-    tail = load(data, 4) | load(data + left - 4, 4) << 32;
-  } else if (left > 0) {
-    tail = load(data, 1) | load(data + left / 2, 1) << 8 | load(data + left - 1, 1) << 16;
-  }
-  hash = mix(hash ^ tail, kFactor);
-  return static_cast<uint32_t>(hash ^ (hash >> 32));
+  const size_t size = bytes.size();
+  if (size >= 4) return load(data, 4) | load(data + size - 4, 4) << 32;
+  if (size == 0) return 0;
+  return load(data, 1) | load(data + size / 2, 1) << 8 | load(data + size - 1, 1) << 16;
+}
+
+// Multiply-and-fold over words of eight bytes; the last one overlaps the one before it.
+uint64_t hash_bytes(std::string_view bytes) {
+  uint64_t hash = kFactor;
+  size_t pos = 0;
+  for (; pos + 8 < bytes.size(); pos += 8) hash = mix(hash ^ load(bytes.data() + pos, 8), kFactor);
+  return mix(hash ^ load(bytes.data() + bytes.size() - 8, 8), kFactor);
 }
 
 }  // namespace
@@ -92,13 +89,21 @@ void Vocabulary::add_hidden(std::string_view token, TokenId id) {
   ++num_hidden_;
 }
 
+Vocabulary::Key Vocabulary::make_key(std::string_view bytes, bool is_literal) {
+  return {.word = bytes.size() <= kInlineBytes ? inline_word(bytes) : hash_bytes(bytes),
+          .length = static_cast<uint32_t>(bytes.size()) << 1 | (is_literal ? 1U : 0U)};
+}
+
+size_t Vocabulary::first_bucket(const Key& key) const {
+  return static_cast<size_t>(mix(key.word ^ key.length, kFactor)) & (buckets_.size() - 1);
+}
+
 void Vocabulary::insert_bucket(TokenId id) {
   const Slot& slot = slots_[index(id)];
-  const uint32_t hash = hash_bytes(bytes_of(slot), slot.is_literal != 0);
-  const size_t mask = buckets_.size() - 1;
-  size_t at = hash & mask;
-  while (buckets_[at].id != kNoToken) at = (at + 1) & mask;
-  buckets_[at] = {.hash = hash, .id = id};
+  const Key key = make_key(bytes_of(slot), slot.is_literal != 0);
+  size_t at = first_bucket(key);
+  while (buckets_[at].id != kNoToken) at = (at + 1) & (buckets_.size() - 1);
+  buckets_[at] = {.word = key.word, .length = key.length, .id = id};
 }
 
 void Vocabulary::grow_table(size_t num_buckets) {
@@ -112,14 +117,14 @@ void Vocabulary::grow_table(size_t num_buckets) {
 
 TokenId Vocabulary::lookup(std::string_view bytes, bool is_literal) const {
   if (buckets_.empty()) return kNoToken;
-  const uint32_t hash = hash_bytes(bytes, is_literal);
-  const size_t mask = buckets_.size() - 1;
-  for (size_t at = hash & mask; buckets_[at].id != kNoToken; at = (at + 1) & mask) {
-    if (buckets_[at].hash != hash) continue;
-    const Slot& slot = slots_[index(buckets_[at].id)];
-    if ((slot.is_literal != 0) == is_literal && bytes_of(slot) == bytes) return buckets_[at].id;
+  const Key key = make_key(bytes, is_literal);
+  const bool key_is_exact = bytes.size() <= kInlineBytes;
+  for (size_t at = first_bucket(key);; at = (at + 1) & (buckets_.size() - 1)) {
+    const Bucket& bucket = buckets_[at];
+    if (bucket.id == kNoToken) return kNoToken;
+    if (!bucket.has(key)) continue;
+    if (key_is_exact || bytes_of(slots_[index(bucket.id)]) == bytes) return bucket.id;
   }
-  return kNoToken;
 }
 
 TokenId Vocabulary::find(std::string_view token) const {

@@ -60,9 +60,19 @@ class Vocabulary {
     uint32_t is_literal : 1 = 0;
     uint32_t is_used : 1 = 0;
   };
+  // What a token is compared by. Up to eight bytes are in the word itself, so that finding one of
+  // the common short tokens reads a single cache line.
+  struct Key {
+    uint64_t word;    // the bytes, or a hash of them
+    uint32_t length;  // times two, plus one for a literal token
+  };
   struct Bucket {
-    uint32_t hash = 0;
+    uint64_t word = 0;
+    uint32_t length = 0;
     TokenId id = kNoToken;
+    [[nodiscard]] bool has(const Key& key) const {
+      return word == key.word && length == key.length;
+    }
   };
 
   static size_t index(TokenId id) { return static_cast<size_t>(id); }
@@ -70,6 +80,8 @@ class Vocabulary {
     return std::string_view(blob_).substr(slot.begin, slot.length);
   }
   void store(std::string_view token, TokenId id);
+  [[nodiscard]] static Key make_key(std::string_view bytes, bool is_literal);
+  [[nodiscard]] size_t first_bucket(const Key& key) const;
   void insert_bucket(TokenId id);
   void grow_table(size_t num_buckets);
   [[nodiscard]] TokenId lookup(std::string_view bytes, bool is_literal) const;

@@ -15,7 +15,90 @@
 #include <variant>
 #include <vector>
 
+#include "m2/tokenizer.h"
+
 namespace m2 {
+
+// ---- Prompts ----------------------------------------------------------------------------------
+
+/// What becomes of a tool result that is a list of text parts.
+enum class ToolContent {
+  kKeep,  // stays a list, which the template renders in its own form
+  kJoin,  // becomes one string, joined with newlines
+};
+
+/// What becomes of system and developer messages that are not at the start.
+enum class LateSystem {
+  kAsUser,  // a user message in the same place
+  kAppend,  // added to the system message at the start
+  kError,
+};
+
+struct ChatRequest {
+  /// A JSON list of messages in any of the usual forms: OpenAI's roles and content parts,
+  /// tool_calls with arguments as JSON text or object, thinking under any of its names.
+  std::string messages_json;
+  /// A JSON list of tools in OpenAI's, a flat, or Anthropic's form; empty when there are none.
+  std::string tools_json;
+  /// A JSON object with more variables for the template; empty when there are none.
+  std::string template_kwargs_json;
+
+  /// Open a turn of the assistant at the end.
+  bool add_generation_prompt = true;
+  /// The last message is an assistant's and goes on: no generation prompt, its turn stays open.
+  bool continue_final_message = false;
+  /// False: the generation prompt closes the thinking part at once. The model was not trained for
+  /// it. enable_thinking false in template_kwargs_json does the same.
+  bool enable_thinking = true;
+
+  ToolContent tool_content = ToolContent::kKeep;
+  LateSystem late_system = LateSystem::kAsUser;
+  /// Call arguments that are no JSON object become {"arguments": text} instead of an error.
+  bool lenient_arguments = false;
+
+  /// Gives messages and tools to the template exactly as they are. Then tool arguments must be
+  /// objects, and nothing is checked.
+  bool raw = false;
+  /// One of several templates of the model; empty: "tool_use" with tools if there is one, else
+  /// "default".
+  std::string template_name;
+};
+
+struct RenderedPrompt {
+  std::string text;
+  /// Bytes that come from messages and tools: added tokens must not be recognised there.
+  std::vector<TextRange> untrusted;
+  /// What the template marks as the assistant's with {% generation %}.
+  std::vector<TextRange> generation;
+  /// The model's output begins inside the thinking part.
+  bool starts_in_reasoning = false;
+  /// Oddities of the request that were put right or passed over.
+  std::vector<std::string> warnings;
+};
+
+/// The chat templates of a model. Immutable; render() may run on several threads.
+class ChatTemplate {
+ public:
+  /// Reads chat_template.jinja and additional_chat_templates/*.jinja, else chat_template in
+  /// tokenizer_config.json; the special tokens from there, too. Throws kNotFound when there is no
+  /// template, kCorruptFile or kInvalidArgument when it cannot be read or parsed.
+  [[nodiscard]] static ChatTemplate from_directory(const std::filesystem::path& directory);
+
+  [[nodiscard]] static ChatTemplate from_source(std::string source, std::string bos_token = "]~!b[",
+                                                std::string eos_token = "[e~[");
+
+  ~ChatTemplate();
+  ChatTemplate(ChatTemplate&&) noexcept;
+  ChatTemplate& operator=(ChatTemplate&&) noexcept;
+
+  /// Throws kInvalidArgument for requests that cannot be rendered, and what the template raises.
+  [[nodiscard]] RenderedPrompt render(const ChatRequest& request) const;
+
+ private:
+  struct Impl;
+  explicit ChatTemplate(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
 
 // ---- Model output -----------------------------------------------------------------------------
 

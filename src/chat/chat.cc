@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "chat/chat_template.h"
 #include "chat/json_input.h"
 #include "chat/output_parser.h"
 #include "chat/parse_json.h"
@@ -13,13 +14,15 @@
 namespace m2 {
 namespace {
 
+nlohmann::ordered_json parse_optional(const std::string& text, std::string_view what) {
+  return text.empty() ? nlohmann::ordered_json() : chat::parse_json_text(text, what);
+}
+
 chat::OutputParserOptions parser_options(ChatParserOptions options) {
   chat::OutputParserOptions result;
-  if (!options.tools_json.empty()) {
-    const auto tools = chat::parse_json_text(options.tools_json, "tools");
-    result.calls.tools = std::make_shared<chat::ToolSchemas>(chat::normalize_tools(tools));
-    result.tools_active = options.tools_active && !result.calls.tools->empty();
-  }
+  const auto tools = chat::normalize_tools(parse_optional(options.tools_json, "tools"));
+  result.calls.tools = std::make_shared<chat::ToolSchemas>(tools);
+  result.tools_active = options.tools_active && !tools.empty();
   result.parse_reasoning = options.parse_reasoning;
   result.starts_in_reasoning = options.starts_in_reasoning;
   result.calls.trim_values = options.trim_values;
@@ -30,6 +33,36 @@ chat::OutputParserOptions parser_options(ChatParserOptions options) {
 }
 
 }  // namespace
+
+struct ChatTemplate::Impl {
+  chat::TemplateSet templates;
+};
+
+ChatTemplate::ChatTemplate(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ChatTemplate::~ChatTemplate() = default;
+ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
+ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
+
+ChatTemplate ChatTemplate::from_directory(const std::filesystem::path& directory) {
+  return ChatTemplate(std::make_unique<Impl>(Impl{chat::TemplateSet::load(directory)}));
+}
+
+ChatTemplate ChatTemplate::from_source(std::string source, std::string bos_token,
+                                       std::string eos_token) {
+  std::map<std::string, jinja::Template, std::less<>> templates;
+  templates.emplace("default", jinja::Template::parse(std::move(source)));
+  return ChatTemplate(std::make_unique<Impl>(Impl{chat::TemplateSet(
+      std::move(templates), {.bos = std::move(bos_token), .eos = std::move(eos_token)})}));
+}
+
+RenderedPrompt ChatTemplate::render(const ChatRequest& request) const {
+  const auto messages = chat::parse_json_text(request.messages_json, "messages");
+  const auto tools = parse_optional(request.tools_json, "tools");
+  const auto kwargs = parse_optional(request.template_kwargs_json, "chat_template_kwargs");
+  return chat::render_prompt(
+      impl_->templates,
+      {.messages = messages, .tools = tools, .kwargs = kwargs, .options = request});
+}
 
 struct ChatParser::Impl {
   explicit Impl(ChatParserOptions options) : parser(parser_options(std::move(options))) {}

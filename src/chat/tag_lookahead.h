@@ -10,10 +10,10 @@ namespace m2::chat {
 
 /// What must follow a tag, after white space, for it to count.
 struct Follow {
-  bool anything = false;   // no condition
-  TagSet tags = {};        // one of these
+  bool anything = false;        // no condition
+  TagSet tags = {};             // one of these
   TagSet tags_before_end = {};  // one of these, with only white space up to the end of the output
-  bool end = false;        // the end of the output
+  bool end = false;             // the end of the output
 };
 
 /// Resumable: while the answer is kPending the next call goes on where the last one stopped, so

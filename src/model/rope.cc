@@ -149,11 +149,13 @@ RopeTable::RopeTable(const MiniMaxM2Config& config)
 std::vector<float> RopeTable::dynamic_inv_freq(std::int64_t seq_len) const {
   const auto dim = static_cast<double>(rotary_dim_);
   const double factor = *parameters_.factor;
-  // The sequence length is a tensor in the reference, so the bracket and its power are float32.
+  // The sequence length is a tensor in the reference, so the bracket is float32; the exponent of
+  // its power stays double there, which moves the last bits.
   const float bracket =
       f32(factor) * static_cast<float>(seq_len) / static_cast<float>(max_position_embeddings_) -
       f32(factor - 1);
-  const float theta = f32(parameters_.rope_theta) * std::pow(bracket, f32(dim / (dim - 2)));
+  const float power = f32(std::pow(static_cast<double>(bracket), dim / (dim - 2)));
+  const float theta = f32(parameters_.rope_theta) * power;
   return inverse(base_frequencies(theta, rotary_dim_));
 }
 

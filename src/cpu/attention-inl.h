@@ -22,6 +22,7 @@ template <class F, int R, int C>
 HWY_INLINE void score_keys(const AttendArgs& args, std::int64_t first, const float* x,
                            float* scores) {
   float totals[C][R] = {};
+  const std::int64_t ahead = R * args.head_dim * static_cast<std::int64_t>(F::kBytes);
   for (std::int64_t begin = 0; begin < args.head_dim; begin += kPanelCols) {
     const std::int64_t rest = args.head_dim - begin;
     const std::int64_t width = rest < kPanelCols ? rest : kPanelCols;
@@ -30,7 +31,7 @@ HWY_INLINE void score_keys(const AttendArgs& args, std::int64_t first, const flo
       rows[r] = args.keys[first + r] + begin * static_cast<std::int64_t>(F::kBytes);
     }
     float sums[C][R < 4 ? 4 : R];
-    panel_sums<F, R, C>(rows, width, x + begin * C, sums);
+    panel_sums<F, R, C>(rows, width, ahead, x + begin * C, sums);
     for (int c = 0; c < C; ++c) {
       for (int r = 0; r < R; ++r) totals[c][r] += sums[c][r];
     }

@@ -127,12 +127,18 @@ void pack_panel(const float* const* inputs, std::int64_t num_tokens, const float
   }
 }
 
+// Into the second-level cache, so that reading from memory and decoding overlap: several rows at a
+// time are too many short streams for the hardware's prefetcher (fp8 rows of 3 KiB on Zen 4, one
+// thread: 12.6 GB/s without, 18.4 GB/s with). An address past the end of the weight does no harm.
+HWY_INLINE void prefetch(const std::uint8_t* bytes) { __builtin_prefetch(bytes, 0, 2); }
+
 template <class F, int R, int C>
 HWY_INLINE void multiply_unit(F& format, const std::uint8_t* const* rows, std::int64_t offset,
-                              const float* x, V (&acc)[R][C]) {
+                              std::int64_t ahead, const float* x, V (&acc)[R][C]) {
   const D d;
   HWY_UNROLL(8)
   for (int r = 0; r < R; ++r) {
+    prefetch(rows[r] + offset + ahead);
     V weight[F::kVectors];
     format.decode(rows[r] + offset, weight);
     HWY_UNROLL(4)
@@ -145,10 +151,11 @@ HWY_INLINE void multiply_unit(F& format, const std::uint8_t* const* rows, std::i
   }
 }
 
-// acc[r][c] = sum over the columns of a panel of rows[r] times token c of the packed x.
+// acc[r][c] = sum over the columns of a panel of rows[r] times token c of the packed x. The bytes
+// `ahead` of those that are read come next.
 template <class F, int R, int C>
 HWY_INLINE void multiply_panel(F& format, const std::uint8_t* const (&rows)[R], std::int64_t cols,
-                               const float* x, V (&acc)[R][C]) {
+                               std::int64_t ahead, const float* x, V (&acc)[R][C]) {
   HWY_UNROLL(8)
   for (int r = 0; r < R; ++r) {
     HWY_UNROLL(8)
@@ -157,7 +164,7 @@ HWY_INLINE void multiply_panel(F& format, const std::uint8_t* const (&rows)[R], 
   constexpr auto kBytes = static_cast<std::int64_t>(F::kBytes);
   std::int64_t col = 0;
   for (; col + kUnit<F> <= cols; col += kUnit<F>) {
-    multiply_unit<F, R, C>(format, rows, col * kBytes, x + col * C, acc);
+    multiply_unit<F, R, C>(format, rows, col * kBytes, ahead, x + col * C, acc);
   }
   if (col == cols) return;
   HWY_ALIGN std::uint8_t rest[R][kUnit<F> * kBytes] = {};
@@ -167,7 +174,7 @@ HWY_INLINE void multiply_panel(F& format, const std::uint8_t* const (&rows)[R], 
                      static_cast<std::size_t>((cols - col) * kBytes));
     rest_rows[r] = rest[r];
   }
-  multiply_unit<F, R, C>(format, rest_rows, 0, x + col * C, acc);
+  multiply_unit<F, R, C>(format, rest_rows, 0, 0, x + col * C, acc);
 }
 
 // Only e4m3 gets here: both codes of NaN have seven ones.
@@ -180,11 +187,11 @@ inline bool has_nan(const std::uint8_t* row, std::int64_t cols) {
 
 // sums[c][r] of a panel; see multiply_panel.
 template <class F, int R, int C>
-HWY_INLINE void panel_sums(const std::uint8_t* const (&rows)[R], std::int64_t cols, const float* x,
-                           float (&sums)[C][R < 4 ? 4 : R]) {
+HWY_INLINE void panel_sums(const std::uint8_t* const (&rows)[R], std::int64_t cols,
+                           std::int64_t ahead, const float* x, float (&sums)[C][R < 4 ? 4 : R]) {
   F format;
   V acc[R][C];
-  multiply_panel<F, R, C>(format, rows, cols, x, acc);
+  multiply_panel<F, R, C>(format, rows, cols, ahead, x, acc);
   const V zero = hn::Zero(D());
   HWY_UNROLL(8)
   for (int c = 0; c < C; ++c) {
@@ -220,7 +227,7 @@ HWY_INLINE void direct_rows(const MatmulArgs& args, std::int64_t row, float* out
     const std::uint8_t* rows[R];
     for (int r = 0; r < R; ++r) rows[r] = first + (r * cols + begin) * kBytes;
     float sums[C][R < 4 ? 4 : R];
-    panel_sums<F, R, C>(rows, width, args.scratch + begin * C, sums);
+    panel_sums<F, R, C>(rows, width, R * cols * kBytes, args.scratch + begin * C, sums);
     for (int c = 0; c < C; ++c) {
       for (int r = 0; r < R; ++r) totals[c][r] += sums[c][r];
     }
@@ -320,6 +327,7 @@ void decode_rows(const MatmulArgs& args, std::int64_t row, std::int64_t begin, s
         __builtin_memcpy(rest, from, static_cast<std::size_t>((cols - col) * kBytes));
         from = rest;
       }
+      prefetch(from + 4 * args.weight.cols * kBytes);
       V weight[F::kVectors];
       format.decode(from, weight);
       for (std::size_t i = 0; i < F::kVectors; ++i) {

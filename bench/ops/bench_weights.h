@@ -1,0 +1,69 @@
+// Weights of the model's real sizes for the benchmarks.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "quant/weight_view.h"
+
+namespace m2::bench {
+
+inline constexpr std::int64_t kHiddenSize = 3072;
+inline constexpr std::int64_t kInnerSize = 1536;
+
+/// Enough memory that no cache holds it; weights are cut from it one after the other.
+class WeightPool {
+ public:
+  WeightPool(DType dtype, std::int64_t num_bytes)
+      : dtype_(dtype), memory_(DType::kU8, {num_bytes}), scales_(DType::kF32, {kNumScales}) {
+    fill();
+  }
+
+  /// The next [rows, cols], from the start again when the pool is used up.
+  WeightView next(std::int64_t rows, std::int64_t cols) {
+    const std::int64_t size = rows * cols * static_cast<std::int64_t>(dtype_size(dtype_));
+    if (offset_ + size > memory_.shape()[0]) offset_ = 0;
+    WeightView view{
+        .data = memory_.as<std::uint8_t>() + offset_, .dtype = dtype_, .rows = rows, .cols = cols};
+    if (dtype_ == DType::kF8E4M3) view.scale = scales_.as<float>();
+    offset_ += size;
+    return view;
+  }
+
+ private:
+  static constexpr std::int64_t kNumScales = 4096;
+
+  // Pseudo-random small numbers without NaN, of a fixed period that is no power of two.
+  void fill() {
+    std::vector<std::uint8_t> period;
+    std::uint32_t state = 1;
+    for (int i = 0; i < 9973; ++i) {
+      state = state * 1664525U + 1013904223U;
+      const float value = static_cast<float>(state >> 16U) / 32768.0F - 1.0F;
+      append(period, value);
+    }
+    std::uint8_t* bytes = memory_.as<std::uint8_t>();
+    for (std::int64_t i = 0; i < memory_.shape()[0]; ++i) {
+      bytes[i] = period[static_cast<std::size_t>(i) % period.size()];
+    }
+    for (std::int64_t i = 0; i < kNumScales; ++i) scales_.as<float>()[i] = 0.02F;
+  }
+
+  void append(std::vector<std::uint8_t>& bytes, float value) const {
+    const auto put = [&](auto stored) {
+      const auto* begin = reinterpret_cast<const std::uint8_t*>(&stored);
+      bytes.insert(bytes.end(), begin, begin + sizeof(stored));
+    };
+    if (dtype_ == DType::kF32) put(value);
+    if (dtype_ == DType::kF16) put(to_f16(value));
+    if (dtype_ == DType::kBF16) put(to_bf16(value));
+    if (dtype_ == DType::kF8E4M3) put(to_f8e4m3(value * 16.0F));
+  }
+
+  DType dtype_;
+  Tensor memory_;
+  Tensor scales_;
+  std::int64_t offset_ = 0;
+};
+
+}  // namespace m2::bench

@@ -1,0 +1,196 @@
+#include "ops/moe_experts.h"
+
+#include <gtest/gtest.h>
+
+#include "ops/op_cases.h"
+#include "ops/reference_backend.h"
+
+namespace m2 {
+namespace {
+
+using test::Random;
+using test::StoredWeight;
+
+struct Layer {
+  Layer(DType dtype, std::int64_t num_experts, std::int64_t hidden, std::int64_t inner,
+        unsigned seed)
+      : random(seed) {
+    for (std::int64_t e = 0; e < num_experts; ++e) {
+      storage.emplace_back(dtype, inner, hidden, random);
+      storage.emplace_back(dtype, inner, hidden, random);
+      storage.emplace_back(dtype, hidden, inner, random);
+    }
+    for (std::size_t i = 0; i < storage.size(); i += 3) {
+      experts.push_back(
+          {.gate = storage[i].view(), .up = storage[i + 1].view(), .down = storage[i + 2].view()});
+    }
+  }
+
+  Random random;
+  std::vector<StoredWeight> storage;
+  std::vector<ExpertWeights> experts;
+};
+
+struct Batch {
+  Batch(Layer& layer, std::int64_t tokens, std::int64_t top_k)
+      : hidden_states(layer.random.tensor({tokens, layer.experts[0].gate.cols}, 0.2F)),
+        ids(DType::kI32, {tokens, top_k}),
+        weights(layer.random.tensor({tokens, top_k})),
+        output(layer.random.tensor({tokens, layer.experts[0].gate.cols})) {
+    const auto num_experts = static_cast<std::int64_t>(layer.experts.size());
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      const std::int64_t first = layer.random.below(num_experts);
+      for (std::int64_t j = 0; j < top_k; ++j) {  // distinct, in no order
+        ids.as<std::int32_t>()[t * top_k + j] =
+            static_cast<std::int32_t>((first + j * 3) % num_experts);
+      }
+    }
+  }
+
+  [[nodiscard]] MoeExpertsArgs args(const Layer& layer, Activation activation) const {
+    return {.hidden_states = hidden_states.view(),
+            .topk_ids = ids.view(),
+            .topk_weights = weights.view(),
+            .experts = layer.experts,
+            .activation = activation,
+            .output = output.view()};
+  }
+
+  Tensor hidden_states;
+  Tensor ids;
+  Tensor weights;
+  Tensor output;
+};
+
+// A vector of float64 with a bound of the error that float32 arithmetic may add.
+struct Bounded {
+  std::vector<double> values;
+  std::vector<double> errors;
+};
+
+Bounded multiply(const WeightView& weight, const Bounded& input, const std::string& target) {
+  const auto weights = test::decode(weight);
+  const double unit = (test::dot_roundings(weight.cols, target) + 1.0) * test::kUnitRoundoff;
+  Bounded result;
+  for (std::int64_t n = 0; n < weight.rows; ++n) {
+    double sum = 0.0;
+    double error = 0.0;
+    for (std::int64_t k = 0; k < weight.cols; ++k) {
+      const double w = weights[static_cast<std::size_t>(n * weight.cols + k)];
+      const auto i = static_cast<std::size_t>(k);
+      sum += w * input.values[i];
+      error += std::fabs(w) * input.errors[i] + unit * std::fabs(w * input.values[i]);
+    }
+    result.values.push_back(sum);
+    result.errors.push_back(error);
+  }
+  return result;
+}
+
+// act has a slope of at most 1.2 for the activations used here.
+Bounded gated(Bounded gate, const Bounded& up, Activation activation) {
+  for (std::size_t i = 0; i < gate.values.size(); ++i) {
+    const double g = gate.values[i];
+    const double act = activation == Activation::kSilu ? g / (1.0 + std::exp(-g))
+                                                       : 0.5 * g * std::erfc(-g / std::sqrt(2.0));
+    gate.errors[i] = 1.2 * gate.errors[i] * std::fabs(up.values[i]) +
+                     std::fabs(act) * up.errors[i] + 1.2 * gate.errors[i] * up.errors[i] +
+                     8.0 * test::kUnitRoundoff * std::fabs(g * up.values[i]);
+    gate.values[i] = act * up.values[i];
+  }
+  return gate;
+}
+
+Bounded expected_output(const Layer& layer, const Batch& batch, Activation activation,
+                        const std::string& target) {
+  const std::int64_t hidden_size = batch.hidden_states.shape()[1];
+  const std::int64_t top_k = batch.ids.shape()[1];
+  Bounded all;
+  for (std::int64_t t = 0; t < batch.ids.shape()[0]; ++t) {
+    const float* x = batch.hidden_states.as<float>() + t * hidden_size;
+    const Bounded input{{x, x + hidden_size},
+                        std::vector<double>(static_cast<std::size_t>(hidden_size), 0.0)};
+    const float* start = batch.output.as<float>() + t * hidden_size;
+    Bounded sum{{start, start + hidden_size}, {}};
+    for (const double value : sum.values) sum.errors.push_back(std::fabs(value));
+    for (double& error : sum.errors) error *= test::kUnitRoundoff;
+    for (std::int64_t j = t * top_k; j < (t + 1) * top_k; ++j) {
+      const auto& expert = layer.experts[static_cast<std::size_t>(batch.ids.as<std::int32_t>()[j])];
+      const auto inner = gated(multiply(expert.gate, input, target),
+                               multiply(expert.up, input, target), activation);
+      const auto down = multiply(expert.down, inner, target);
+      const double weight = batch.weights.as<float>()[j];
+      for (std::size_t i = 0; i < sum.values.size(); ++i) {
+        sum.values[i] += weight * down.values[i];
+        sum.errors[i] += std::fabs(weight) * down.errors[i] +
+                         static_cast<double>(top_k + 3) * test::kUnitRoundoff *
+                             std::fabs(weight * down.values[i]);
+      }
+    }
+    all.values.insert(all.values.end(), sum.values.begin(), sum.values.end());
+    all.errors.insert(all.errors.end(), sum.errors.begin(), sum.errors.end());
+  }
+  return all;
+}
+
+class MoeExpertsTest : public testing::TestWithParam<test::BackendCase> {
+ protected:
+  MoeExpertsTest() : backend_(GetParam().num_threads, GetParam().target) {}
+  CpuBackend backend_;
+};
+
+TEST_P(MoeExpertsTest, MatchesFloat64) {
+  ReferenceBackend plain;
+  for (const DType dtype : test::kWeightTypes) {
+    for (const Activation activation : {Activation::kSilu, Activation::kGelu}) {
+      Layer layer(dtype, 8, 150, 67, 11);
+      for (const std::int64_t tokens : {0, 1, 2, 9, 40}) {
+        for (Backend* tested : {static_cast<Backend*>(&backend_), static_cast<Backend*>(&plain)}) {
+          SCOPED_TRACE(testing::Message()
+                       << tested->description() << ": " << dtype_name(dtype) << " T " << tokens);
+          const Batch batch(layer, tokens, 2);
+          const auto expected = expected_output(layer, batch, activation, GetParam().target);
+          tested->moe_experts(batch.args(layer, activation));
+          test::expect_close(test::floats(batch.output), expected.values, expected.errors);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MoeExpertsTest, TokensAreIndependent) {
+  CpuBackend single_backend(1, GetParam().target);
+  for (const DType dtype : {DType::kBF16, DType::kF8E4M3}) {
+    Layer layer(dtype, 6, 300, 140, 12);
+    const Batch batch(layer, 37, 3);
+    const Tensor alone(DType::kF32, batch.output.shape());
+    std::copy_n(batch.output.as<float>(), 37 * 300, alone.as<float>());
+    backend_.moe_experts(batch.args(layer, Activation::kSilu));
+    for (std::int64_t t = 0; t < 37; ++t) {
+      single_backend.moe_experts(
+          {.hidden_states = {batch.hidden_states.as<float>() + t * 300, DType::kF32, {1, 300}},
+           .topk_ids = {batch.ids.as<std::int32_t>() + t * 3, DType::kI32, {1, 3}},
+           .topk_weights = {batch.weights.as<float>() + t * 3, DType::kF32, {1, 3}},
+           .experts = layer.experts,
+           .output = {alone.as<float>() + t * 300, DType::kF32, {1, 300}}});
+    }
+    test::expect_same_bits(test::floats(batch.output), test::floats(alone));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, MoeExpertsTest, testing::ValuesIn(test::backend_cases()));
+
+TEST(MoeExpertsContract, NamesWhatDoesNotMatch) {
+  Layer layer(DType::kF32, 3, 8, 4, 13);
+  const Batch batch(layer, 2, 2);
+  batch.ids.as<std::int32_t>()[3] = 3;
+  test::expect_contract_error([&] { check(batch.args(layer, Activation::kSilu)); },
+                              {"moe_experts: expert 3 is not one of 3"});
+  batch.ids.as<std::int32_t>()[3] = 2;
+  layer.experts[2].down.cols = 5;
+  test::expect_contract_error([&] { check(batch.args(layer, Activation::kSilu)); },
+                              {"moe_experts: expert 2", "down [8, 5]"});
+}
+
+}  // namespace
+}  // namespace m2

@@ -45,10 +45,7 @@ class SpecParser {
     if (at("#")) spec.alternate = skip();
     if (at("0")) {
       spec.zero_pad = skip();
-      if (spec.align == '\0') {
-        spec.fill = "0";
-        spec.align = '=';
-      }
+      if (!fill_given_) spec.fill = "0";
     }
     spec.width = number(kMaxWidth);
     if (at(",_")) spec.grouping = text_[pos_++];
@@ -76,6 +73,7 @@ class SpecParser {
     const auto first = static_cast<size_t>(utf8::decode(text_, 0).length);
     if (first < text_.size() && is_align(text_[first])) {
       spec.fill = std::string(text_.substr(0, first));
+      fill_given_ = true;
       spec.align = text_[first];
       pos_ = first + 1;
     } else if (is_align(text_[0])) {
@@ -96,6 +94,7 @@ class SpecParser {
 
   std::string_view text_;
   size_t pos_ = 0;
+  bool fill_given_ = false;
 };
 
 // Thousands separators into the leading run of digits.
@@ -116,7 +115,8 @@ Str lay_out_number(Runtime& runtime, const Spec& spec, bool negative, const std:
   if (spec.grouping != '\0') digits = group_digits(digits, spec.grouping, group);
   std::string sign = negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
   sign += spec.alternate ? prefix : "";
-  if (spec.align == '=') {
+  const bool pads_inside = spec.align == '=' || (spec.align == '\0' && spec.zero_pad);
+  if (pads_inside) {
     const Int missing = spec.width - static_cast<Int>(sign.size());
     if (spec.grouping != '\0' && spec.fill == "0") {
       std::string plain;
@@ -142,7 +142,7 @@ Str format_text(Runtime& runtime, const Str& text, const Spec& spec) {
   if (spec.sign != '-' || spec.alternate || spec.grouping != '\0') {
     raise("sign, alternate form and grouping are not allowed for strings");
   }
-  if (spec.align == '=' && !spec.zero_pad) raise("'=' alignment is not allowed for strings");
+  if (spec.align == '=') raise("'=' alignment is not allowed for strings");
   Str shown = text;
   if (spec.precision >= 0 && static_cast<size_t>(spec.precision) < text.length()) {
     shown = text.substr(0, text.byte_offset(static_cast<size_t>(spec.precision)));
@@ -217,7 +217,9 @@ Str format_integer(Runtime& runtime, const Value& value, const Spec& spec) {
                             unicode::upper(format_magnitude(magnitude, 16)));
     case 'c': {
       if (number < 0 || number > 0x10FFFF) raise("%c arg not in range(0x110000)");
-      const Side side = spec.align == '<' || spec.align == '\0' ? Side::kLeft : Side::kRight;
+      const Side side = spec.align == '<' || (spec.align == '\0' && !spec.zero_pad)
+                            ? Side::kLeft
+                            : Side::kRight;
       return pad(runtime, Str(utf8::encode(static_cast<char32_t>(number))), spec.width,
                  Str(spec.fill), side);
     }

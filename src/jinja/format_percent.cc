@@ -96,6 +96,10 @@ class PercentFormatter {
   }
 
   Str directive() {
+    if (peek() == '%') {
+      ++pos_;
+      return Str("%");
+    }
     parse_key();
     Directive d;
     for (;; ++pos_) {
@@ -122,7 +126,6 @@ class PercentFormatter {
 
   Str convert(const Directive& d) {
     switch (d.type) {
-      case '%': return Str("%");
       case 's': return lay_out_text(d, escape(text_of(take_argument())));
       case 'r': return lay_out_text(d, escape(runtime_.repr(take_argument())));
       case 'a': return lay_out_text(d, escape(ascii_repr(runtime_, take_argument())));

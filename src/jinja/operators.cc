@@ -28,9 +28,24 @@ std::string_view symbol(BinaryOp op) {
         type_name(b), "'");
 }
 
-Int checked(bool overflow, Int value) {
-  if (overflow) raise_unsupported("integer has more than 128 bits");
-  return value;
+[[noreturn]] void integer_overflow() { raise_unsupported("integer has more than 128 bits"); }
+
+Int add(Int a, Int b) {
+  Int result = 0;
+  if (__builtin_add_overflow(a, b, &result)) integer_overflow();
+  return result;
+}
+
+Int subtract(Int a, Int b) {
+  Int result = 0;
+  if (__builtin_sub_overflow(a, b, &result)) integer_overflow();
+  return result;
+}
+
+Int multiply(Int a, Int b) {
+  Int result = 0;
+  if (__builtin_mul_overflow(a, b, &result)) integer_overflow();
+  return result;
 }
 
 Int floor_divide(Int a, Int b) {
@@ -50,29 +65,25 @@ Value integer_power(Int base, Int exponent) {
   }
   Int result = 1;
   while (exponent > 0) {
-    if ((exponent & 1) != 0) result = checked(__builtin_mul_overflow(result, base, &result), result);
+    if ((exponent & 1) != 0) result = multiply(result, base);
     exponent >>= 1;
-    if (exponent > 0) base = checked(__builtin_mul_overflow(base, base, &base), base);
+    if (exponent > 0) base = multiply(base, base);
   }
   return Value::integer(result);
 }
 
 Value integer_operation(BinaryOp op, Int a, Int b) {
-  Int result = 0;
   switch (op) {
-    case BinaryOp::kAdd:
-      return Value::integer(checked(__builtin_add_overflow(a, b, &result), result));
-    case BinaryOp::kSubtract:
-      return Value::integer(checked(__builtin_sub_overflow(a, b, &result), result));
-    case BinaryOp::kMultiply:
-      return Value::integer(checked(__builtin_mul_overflow(a, b, &result), result));
+    case BinaryOp::kAdd: return Value::integer(add(a, b));
+    case BinaryOp::kSubtract: return Value::integer(subtract(a, b));
+    case BinaryOp::kMultiply: return Value::integer(multiply(a, b));
     case BinaryOp::kPower: return integer_power(a, b);
     default: break;
   }
   if (b == 0) raise("division by zero");
   if (b == -1 && op != BinaryOp::kDivide) {  // the least integer has no counterpart
     if (op == BinaryOp::kModulo) return Value::integer(0);
-    return Value::integer(checked(__builtin_sub_overflow(Int{0}, a, &result), result));
+    return Value::integer(subtract(0, a));
   }
   if (op == BinaryOp::kDivide) {
     return Value::floating(static_cast<double>(a) / static_cast<double>(b));

@@ -191,10 +191,9 @@ ExprPtr clone_target(const Expr& target) {
 StmtPtr Parser::parse_for() {
   auto node = std::make_unique<ForStmt>(current().offset);
   expect_name("for");
-  node->target = parse_assign_target(/*with_namespace=*/false, "in");
+  node->target = parse_assign_target(/*with_namespace=*/false);
   expect_name("in");
-  node->iterable =
-      parse_tuple({.conditionals = Conditionals::kForbidden, .end_name = "recursive"});
+  node->iterable = parse_tuple({.conditionals = Conditionals::kForbidden});
   if (skip_name("if")) {
     node->test = parse_expression();
     node->filter_target = clone_target(*node->target);
@@ -241,9 +240,8 @@ const char* make_target(Expr& target, NameUse use) {
 
 }  // namespace
 
-ExprPtr Parser::parse_assign_target(bool with_namespace, std::string_view end_name) {
-  ExprPtr target = parse_tuple(
-      {.names_only = true, .with_namespace = with_namespace, .end_name = end_name});
+ExprPtr Parser::parse_assign_target(bool with_namespace) {
+  ExprPtr target = parse_tuple({.names_only = true, .with_namespace = with_namespace});
   if (const char* problem = make_target(*target, NameUse::kStore)) fail_at(target->offset, problem);
   return target;
 }

@@ -57,7 +57,7 @@ class Parser {
   StmtPtr parse_print();
   StmtPtr parse_loop_control(StmtKind kind);
   void parse_signature(MacroBody& macro);
-  ExprPtr parse_assign_target(bool with_namespace, std::string_view end_name = {});
+  ExprPtr parse_assign_target(bool with_namespace);
 
   // Expressions (parser_expressions.cc).
   enum class Conditionals { kAllowed, kForbidden };
@@ -91,11 +91,10 @@ class Parser {
     bool names_only = false;  // targets: names and literals
     bool with_namespace = false;
     Conditionals conditionals = Conditionals::kAllowed;
-    std::string_view end_name = {};  // a name that also ends the tuple
     bool explicit_parentheses = false;
   };
   ExprPtr parse_tuple(const TupleRules& rules);
-  [[nodiscard]] bool at_tuple_end(std::string_view end_name) const;
+  [[nodiscard]] bool at_tuple_end() const;
 
   // Bounds the depth of the tree, as Python bounds the code that Jinja2 makes of it.
   ExprPtr finish(ExprPtr node) const;

@@ -236,9 +236,9 @@ ExprPtr Parser::parse_dict() {
   return finish(std::move(node));
 }
 
-bool Parser::at_tuple_end(std::string_view end_name) const {
-  return at(TokenKind::kVariableEnd) || at(TokenKind::kBlockEnd) || at_op(")") ||
-         (!end_name.empty() && at_name(end_name));
+// As in Jinja2 neither `in` nor `recursive` ends a tuple: both are read as names behind a comma.
+bool Parser::at_tuple_end() const {
+  return at(TokenKind::kVariableEnd) || at(TokenKind::kBlockEnd) || at_op(")");
 }
 
 ExprPtr Parser::parse_tuple(const TupleRules& rules) {
@@ -247,7 +247,7 @@ ExprPtr Parser::parse_tuple(const TupleRules& rules) {
   bool is_tuple = false;
   while (true) {
     if (!node->items.empty()) expect_op(",");
-    if (at_tuple_end(rules.end_name)) break;
+    if (at_tuple_end()) break;
     node->items.push_back(rules.names_only ? parse_primary(rules.with_namespace)
                                            : parse_expression(rules.conditionals));
     if (!at_op(",")) break;

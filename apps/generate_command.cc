@@ -28,7 +28,8 @@ Json timings_json(const GenerationTimings& timings) {
           {"prompt_seconds", timings.prompt_seconds},
           {"generation_seconds", timings.generation_seconds},
           {"prompt_tokens_per_second", timings.prompt_tokens_per_second()},
-          {"new_tokens_per_second", timings.new_tokens_per_second()}};
+          {"new_tokens_per_second", timings.new_tokens_per_second()},
+          {"peak_memory_bytes", peak_memory_bytes()}};
 }
 
 void warn(const std::vector<std::string>& warnings) {
@@ -39,7 +40,10 @@ void warn(const std::vector<std::string>& warnings) {
 
 void report_end(const GenerateOptions& options, const GenerationTimings& timings, bool cancelled) {
   flush_output();
-  if (options.session.stats) std::fprintf(stderr, "m2: %s\n", describe(timings).c_str());
+  if (options.session.stats) {
+    std::fprintf(stderr, "m2: %s, peak memory %s\n", describe(timings).c_str(),
+                 format_bytes(peak_memory_bytes()).c_str());
+  }
   if (cancelled) throw Error(ErrorCode::kCancelled, "generation was cancelled");
 }
 

@@ -22,7 +22,7 @@ void add_session_options(CLI::App& command, SessionOptions& options) {
       .add_option("-c,--context", options.context,
                   "Tokens of context (default: the model's, if half of the free memory holds it)")
       ->check(CLI::PositiveNumber);
-  command.add_flag("--stats", options.stats, "Print speed on standard error");
+  command.add_flag("--stats", options.stats, "Print speed and peak memory on standard error");
   add_generation_options(command, options.generation);
 }
 

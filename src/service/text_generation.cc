@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/memory_info.h"
 #include "text/stop_strings.h"
 
 namespace m2 {
@@ -79,6 +80,8 @@ double GenerationTimings::prompt_tokens_per_second() const {
 double GenerationTimings::new_tokens_per_second() const {
   return rate(std::max<std::int64_t>(new_tokens - 1, 0), generation_seconds);
 }
+
+std::int64_t peak_memory_bytes() { return peak_resident_bytes(); }
 
 TextGenerator::TextGenerator(LoadedModel& loaded, std::int64_t context)
     : loaded_(loaded),

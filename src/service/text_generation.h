@@ -32,6 +32,9 @@ struct TextResult {
   std::vector<std::string> warnings;
 };
 
+/// The largest resident size that this process had so far, mapped weights that were read included.
+std::int64_t peak_memory_bytes();
+
 /// Called with text as soon as it is certain; false ends the generation (kStop).
 using OnText = std::function<bool(std::string_view text)>;
 

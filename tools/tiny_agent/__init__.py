@@ -1,0 +1,1 @@
+"""Makes the model in models/tiny-agent: data, tokenizer, training, evaluation, goldens."""

@@ -94,9 +94,7 @@ class OutputReference:
 
     def result(self):
         texts = {k: v.strip("\n") if v.strip() else "" for k, v in self.pieces.items()}
-        if self.end == "length" and not self.stopped:
-            reason = "length"
-        elif self.end == "length":
+        if self.end == "length":
             reason = "length"
         else:
             reason = "tool_calls" if any(c[2] for c in self.calls) else "stop"
@@ -128,7 +126,7 @@ class OutputReference:
     def invoke(self, name, pos):
         text, begin = self.text, self.pos
         writer, given = Writer(), set()
-        complete, closed = True, False
+        complete = True
         while True:
             if pos >= len(text):
                 complete = self.end != "length"
@@ -147,16 +145,13 @@ class OutputReference:
                     break
             elif text.startswith(END_INVOKE, pos):
                 pos += len(END_INVOKE)
-                closed = True
                 break
             elif text.startswith(TE, pos) or header(text, pos, "invoke"):
-                closed = True
                 break
             else:
                 pos += 1
         self.pos = pos
         self.add_call(name, writer, complete, text[begin:pos])
-        del closed
 
     def add_call(self, name, writer, complete, raw):
         mode = "forward" if name in self.tools else self.options["unknown_tools"]

@@ -35,7 +35,7 @@ SKILLS = {
     "from_world": ("an argument from the facts", "first", False),
     "follow_up": ("second user turn after a call", "all", False),
 }
-MAX_NEW_TOKENS = 320
+MAX_NEW_TOKENS = 512
 
 
 @dataclass

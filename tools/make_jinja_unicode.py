@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes src/jinja/unicode_data.inc: the character properties behind Python's str methods.
+"""Writes src/jinja/unicode_properties.inc and unicode_case.inc: what Python's str methods know.
 
 Run with the Python whose behaviour the template engine follows (3.11: Unicode 14):
-    python tools/make_jinja_unicode.py > src/jinja/unicode_data.inc
+    python tools/make_jinja_unicode.py
 """
 
-import sys
+import pathlib
 import unicodedata
 
 # Bits of the property table; src/jinja/unicode.cc names them in the same order.
@@ -69,30 +69,46 @@ def special_mappings(convert):
             yield point, mapped
 
 
-def emit(kind, name, entries):
-    print(f"constexpr {kind} {name}[] = {{")
+def fill(entries):
+    """Lines of at most 100 columns."""
     line = "   "
     for entry in entries:
-        text = " {" + ", ".join(entry) + "},"
-        if len(line) + len(text) > 100:
-            print(line)
+        if len(line) + len(entry) + 2 > 100:
+            yield line
             line = "   "
-        line += text
-    print(line)
-    print("};")
+        line += f" {entry},"
+    yield line
+
+
+def array(kind, name, entries):
+    return [f"constexpr {kind} {name}[] = {{", *fill(entries), "};"]
+
+
+def properties():
+    # A code point and, in the 12 bits below, the properties from it up to the next entry.
+    return array("uint64_t", "kProperties", (hex(p << 12 | f) for p, f in property_ranges()))
+
+
+def case_tables():
+    lines = []
+    for name, convert in (("Lower", str.lower), ("Upper", str.upper), ("Title", str.title),
+                          ("Fold", str.casefold)):
+        runs = simple_mappings(convert)
+        lines += array("CaseRun", f"k{name}Runs",
+                       (f"{{{a:#x}, {b:#x}, {s}, {d}}}" for a, b, s, d in runs))
+        specials = special_mappings(convert)
+        lines += array("CaseSpecial", f"k{name}Specials",
+                       (f"{{{p:#x}, U\"" + "".join(f"\\x{ord(c):04x}" for c in m) + '"}'
+                        for p, m in specials))
+    return lines
 
 
 def main():
-    print("// Made by tools/make_jinja_unicode.py from Unicode", unicodedata.unidata_version + ".")
-    emit("PropertyRange", "kProperties", ((hex(p), hex(f)) for p, f in property_ranges()))
-    for name, convert in (("Lower", str.lower), ("Upper", str.upper), ("Title", str.title)):
-        runs = simple_mappings(convert)
-        emit("CaseRun", f"k{name}Runs", ((hex(a), hex(b), str(s), str(d)) for a, b, s, d in runs))
-        specials = special_mappings(convert)
-        emit("CaseSpecial", f"k{name}Specials",
-             ((hex(p), 'U"' + "".join(f"\\x{ord(c):04x}" for c in m) + '"') for p, m in specials))
+    folder = pathlib.Path(__file__).resolve().parent.parent / "src" / "jinja"
+    title = f"// Made by tools/make_jinja_unicode.py from Unicode {unicodedata.unidata_version}."
+    for name, lines in (("unicode_properties.inc", properties()), ("unicode_case.inc", case_tables())):
+        (folder / name).write_text("\n".join([title, *lines]) + "\n")
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(newline="\n")
     main()

@@ -22,7 +22,8 @@ void for_each_child(const Expr& node, const Visit& visit) {
   switch (node.kind) {
     case ExprKind::kConst:
     case ExprKind::kName:
-    case ExprKind::kNamespaceRef: break;
+    case ExprKind::kNamespaceRef:
+      break;
     case ExprKind::kList:
     case ExprKind::kTuple:
       for (const ExprPtr& item : static_cast<const SequenceExpr&>(node).items) visit(*item);
@@ -33,7 +34,9 @@ void for_each_child(const Expr& node, const Visit& visit) {
         visit(*value);
       }
       break;
-    case ExprKind::kUnary: visit(*static_cast<const UnaryExpr&>(node).operand); break;
+    case ExprKind::kUnary:
+      visit(*static_cast<const UnaryExpr&>(node).operand);
+      break;
     case ExprKind::kBinary:
       visit(*static_cast<const BinaryExpr&>(node).left);
       visit(*static_cast<const BinaryExpr&>(node).right);
@@ -52,7 +55,9 @@ void for_each_child(const Expr& node, const Visit& visit) {
       maybe(conditional.otherwise);
       break;
     }
-    case ExprKind::kAttribute: visit(*static_cast<const AttributeExpr&>(node).object); break;
+    case ExprKind::kAttribute:
+      visit(*static_cast<const AttributeExpr&>(node).object);
+      break;
     case ExprKind::kItem:
       visit(*static_cast<const ItemExpr&>(node).object);
       visit(*static_cast<const ItemExpr&>(node).index);
@@ -140,10 +145,13 @@ void for_each_child(const Stmt& node, const VisitExpr& expr, const VisitStmt& st
       for (const ExprPtr& value : static_cast<const WithStmt&>(node).values) expr(*value);
       all(static_cast<const WithStmt&>(node).body);
       break;
-    case StmtKind::kScope: all(static_cast<const ScopeStmt&>(node).body); break;
+    case StmtKind::kScope:
+      all(static_cast<const ScopeStmt&>(node).body);
+      break;
     case StmtKind::kBlock:
     case StmtKind::kBreak:
-    case StmtKind::kContinue: break;
+    case StmtKind::kContinue:
+      break;
   }
 }
 

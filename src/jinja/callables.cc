@@ -129,20 +129,22 @@ Value LoopObject::attribute(Runtime& runtime, std::string_view name) {
   if (name == "cycle" || name == "changed") {
     const auto function = name == "cycle" ? call_cycle : call_changed;
     const std::string_view static_name = name == "cycle" ? "cycle" : "changed";
-    return Value::object(std::make_shared<BoundMethod>(
-        Value::object(shared_from_this()), static_name, function));
+    return Value::object(
+        std::make_shared<BoundMethod>(Value::object(shared_from_this()), static_name, function));
   }
   return Value::missing();
 }
 
 Value LoopObject::cycle(const Arguments& arguments) const {
-  if (arguments.positional.empty() || !arguments.keyword.empty()) raise("no items for cycling given");
+  if (arguments.positional.empty() || !arguments.keyword.empty())
+    raise("no items for cycling given");
   return arguments.positional[static_cast<size_t>(index0_) % arguments.positional.size()];
 }
 
 Value LoopObject::changed(Runtime& runtime, Arguments& arguments) {
   Value now = Value::tuple(std::move(arguments.positional));
-  if (!last_changed_.is_missing() && runtime.equal(last_changed_, now)) return Value::boolean(false);
+  if (!last_changed_.is_missing() && runtime.equal(last_changed_, now))
+    return Value::boolean(false);
   last_changed_ = std::move(now);
   return Value::boolean(true);
 }

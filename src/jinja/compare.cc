@@ -87,14 +87,17 @@ bool equal_objects(const Value& a, const Value& b, StepBudget& budget, int depth
   if (x->kind != y->kind) return false;
   switch (x->kind) {
     case Kind::kList:
-    case Kind::kTuple: return equal_items(a.items(), b.items(), budget, depth);
-    case Kind::kDict: return equal_dicts(a.as_dict(), b.as_dict(), budget, depth);
+    case Kind::kTuple:
+      return equal_items(a.items(), b.items(), budget, depth);
+    case Kind::kDict:
+      return equal_dicts(a.as_dict(), b.as_dict(), budget, depth);
     case Kind::kRange:
       return equal_ranges(static_cast<const Range&>(*x), static_cast<const Range&>(*y));
     case Kind::kDictView:
-      return equal_views(static_cast<const DictView&>(*x), static_cast<const DictView&>(*y),
-                         budget, depth);
-    default: return false;
+      return equal_views(static_cast<const DictView&>(*x), static_cast<const DictView&>(*y), budget,
+                         depth);
+    default:
+      return false;
   }
 }
 
@@ -138,8 +141,10 @@ size_t hash_object(const Value& value, StepBudget& budget, int depth) {
     }
     case Kind::kList:
     case Kind::kDict:
-    case Kind::kDictView: raise("unhashable type: '", type_name(value), "'");
-    default: return std::hash<const Object*>()(&object);
+    case Kind::kDictView:
+      raise("unhashable type: '", type_name(value), "'");
+    default:
+      return std::hash<const Object*>()(&object);
   }
 }
 
@@ -151,17 +156,27 @@ bool truthy(const Value& value) {
   switch (value.kind()) {
     case Kind::kMissing:
     case Kind::kUndefined:
-    case Kind::kNone: return false;
-    case Kind::kBool: return value.as_bool();
-    case Kind::kInt: return value.as_int() != 0;
-    case Kind::kFloat: return value.as_float() != 0;
-    case Kind::kString: return !value.as_str().empty();
+    case Kind::kNone:
+      return false;
+    case Kind::kBool:
+      return value.as_bool();
+    case Kind::kInt:
+      return value.as_int() != 0;
+    case Kind::kFloat:
+      return value.as_float() != 0;
+    case Kind::kString:
+      return !value.as_str().empty();
     case Kind::kList:
-    case Kind::kTuple: return !value.items().empty();
-    case Kind::kDict: return value.as_dict().size() != 0;
-    case Kind::kRange: return value.get_if<Range>()->size() != 0;
-    case Kind::kDictView: return value.get_if<DictView>()->dict->size() != 0;
-    default: return true;
+    case Kind::kTuple:
+      return !value.items().empty();
+    case Kind::kDict:
+      return value.as_dict().size() != 0;
+    case Kind::kRange:
+      return value.get_if<Range>()->size() != 0;
+    case Kind::kDictView:
+      return value.get_if<DictView>()->dict->size() != 0;
+    default:
+      return true;
   }
 }
 
@@ -197,8 +212,8 @@ bool less(const Value& a, const Value& b, bool strict, StepBudget& budget, int d
   if (a.kind() == b.kind() && (a.is(Kind::kList) || a.is(Kind::kTuple))) {
     return less_items(a.items(), b.items(), strict, budget, depth);
   }
-  raise("'", strict ? "<" : "<=", "' not supported between instances of '", type_name(a),
-        "' and '", type_name(b), "'");
+  raise("'", strict ? "<" : "<=", "' not supported between instances of '", type_name(a), "' and '",
+        type_name(b), "'");
 }
 
 size_t hash(const Value& value, StepBudget& budget, int depth) {
@@ -206,13 +221,18 @@ size_t hash(const Value& value, StepBudget& budget, int depth) {
   budget.charge();
   switch (value.kind()) {
     case Kind::kMissing:
-    case Kind::kNone: return 1;
-    case Kind::kUndefined: return 2;
+    case Kind::kNone:
+      return 1;
+    case Kind::kUndefined:
+      return 2;
     case Kind::kBool:
     case Kind::kInt:
-    case Kind::kFloat: return hash_number(value);
-    case Kind::kString: return std::hash<std::string_view>()(value.view());
-    default: return hash_object(value, budget, depth);
+    case Kind::kFloat:
+      return hash_number(value);
+    case Kind::kString:
+      return std::hash<std::string_view>()(value.view());
+    default:
+      return hash_object(value, budget, depth);
   }
 }
 

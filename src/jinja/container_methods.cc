@@ -69,9 +69,8 @@ Value list_pop(Runtime& runtime, const Value& self, Arguments& arguments) {
 Value list_remove(Runtime& runtime, const Value& self, Arguments& arguments) {
   const BoundArguments bound("remove", arguments, {"value"}, 1, Keywords::kForbidden);
   auto& items = items_of(runtime, self);
-  const auto place = std::find_if(items.begin(), items.end(), [&](const Value& item) {
-    return runtime.equal(item, bound[0]);
-  });
+  const auto place = std::find_if(items.begin(), items.end(),
+                                  [&](const Value& item) { return runtime.equal(item, bound[0]); });
   if (place == items.end()) raise("list.remove(x): x not in list");
   items.erase(place);
   return Value::none();
@@ -212,17 +211,10 @@ Value int_bit_length(Runtime&, const Value& self, Arguments& arguments) {
 }
 
 constexpr NamedFunction<MethodFunction> kListMethods[] = {
-    {"append", list_append},
-    {"clear", container_clear},
-    {"copy", list_copy},
-    {"count", sequence_count},
-    {"extend", list_extend},
-    {"index", sequence_index},
-    {"insert", list_insert},
-    {"pop", list_pop},
-    {"remove", list_remove},
-    {"reverse", list_reverse},
-    {"sort", list_sort},
+    {"append", list_append},   {"clear", container_clear}, {"copy", list_copy},
+    {"count", sequence_count}, {"extend", list_extend},    {"index", sequence_index},
+    {"insert", list_insert},   {"pop", list_pop},          {"remove", list_remove},
+    {"reverse", list_reverse}, {"sort", list_sort},
 };
 
 constexpr NamedFunction<MethodFunction> kTupleMethods[] = {
@@ -253,14 +245,21 @@ constexpr NamedFunction<MethodFunction> kIntMethods[] = {
 
 MethodTable methods_of(Kind kind) {
   switch (kind) {
-    case Kind::kString: return string_methods();
-    case Kind::kList: return kListMethods;
-    case Kind::kTuple: return kTupleMethods;
-    case Kind::kDict: return kDictMethods;
-    case Kind::kFloat: return kFloatMethods;
+    case Kind::kString:
+      return string_methods();
+    case Kind::kList:
+      return kListMethods;
+    case Kind::kTuple:
+      return kTupleMethods;
+    case Kind::kDict:
+      return kDictMethods;
+    case Kind::kFloat:
+      return kFloatMethods;
     case Kind::kInt:
-    case Kind::kBool: return kIntMethods;
-    default: return {};
+    case Kind::kBool:
+      return kIntMethods;
+    default:
+      return {};
   }
 }
 

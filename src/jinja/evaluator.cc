@@ -22,27 +22,40 @@ Value Interpreter::evaluate(const Expr& node) {
 
 Value Interpreter::dispatch(const Expr& node) {
   switch (node.kind) {
-    case ExprKind::kConst: return static_cast<const ConstExpr&>(node).value;
-    case ExprKind::kName: return evaluate_name(static_cast<const NameExpr&>(node));
+    case ExprKind::kConst:
+      return static_cast<const ConstExpr&>(node).value;
+    case ExprKind::kName:
+      return evaluate_name(static_cast<const NameExpr&>(node));
     case ExprKind::kList:
-    case ExprKind::kTuple: return evaluate_sequence(static_cast<const SequenceExpr&>(node));
-    case ExprKind::kDict: return evaluate_dict(static_cast<const DictExpr&>(node));
-    case ExprKind::kUnary: return evaluate_unary(static_cast<const UnaryExpr&>(node));
-    case ExprKind::kBinary: return evaluate_binary(static_cast<const BinaryExpr&>(node));
-    case ExprKind::kCompare: return evaluate_compare(static_cast<const CompareExpr&>(node));
-    case ExprKind::kConcat: return evaluate_concat(static_cast<const ConcatExpr&>(node));
+    case ExprKind::kTuple:
+      return evaluate_sequence(static_cast<const SequenceExpr&>(node));
+    case ExprKind::kDict:
+      return evaluate_dict(static_cast<const DictExpr&>(node));
+    case ExprKind::kUnary:
+      return evaluate_unary(static_cast<const UnaryExpr&>(node));
+    case ExprKind::kBinary:
+      return evaluate_binary(static_cast<const BinaryExpr&>(node));
+    case ExprKind::kCompare:
+      return evaluate_compare(static_cast<const CompareExpr&>(node));
+    case ExprKind::kConcat:
+      return evaluate_concat(static_cast<const ConcatExpr&>(node));
     case ExprKind::kConditional:
       return evaluate_conditional(static_cast<const ConditionalExpr&>(node));
     case ExprKind::kAttribute: {
       const auto& attribute = static_cast<const AttributeExpr&>(node);
       return get_attribute(runtime_, evaluate(*attribute.object), attribute.attribute);
     }
-    case ExprKind::kItem: return evaluate_item(static_cast<const ItemExpr&>(node));
-    case ExprKind::kCall: return evaluate_call(static_cast<const CallExpr&>(node), std::nullopt);
-    case ExprKind::kFilter: return evaluate_filter(static_cast<const AppliedExpr&>(node));
-    case ExprKind::kTest: return evaluate_test(static_cast<const AppliedExpr&>(node));
+    case ExprKind::kItem:
+      return evaluate_item(static_cast<const ItemExpr&>(node));
+    case ExprKind::kCall:
+      return evaluate_call(static_cast<const CallExpr&>(node), std::nullopt);
+    case ExprKind::kFilter:
+      return evaluate_filter(static_cast<const AppliedExpr&>(node));
+    case ExprKind::kTest:
+      return evaluate_test(static_cast<const AppliedExpr&>(node));
     case ExprKind::kNamespaceRef:
-    case ExprKind::kSlice: break;
+    case ExprKind::kSlice:
+      break;
   }
   M2_CHECK(false, "node is not an expression with a value");
 }
@@ -76,9 +89,12 @@ Value Interpreter::evaluate_dict(const DictExpr& node) {
 Value Interpreter::evaluate_unary(const UnaryExpr& node) {
   const Value operand = evaluate(*node.operand);
   switch (node.op) {
-    case UnaryOp::kNegate: return negate(operand);
-    case UnaryOp::kPlus: return plus(operand);
-    case UnaryOp::kNot: break;
+    case UnaryOp::kNegate:
+      return negate(operand);
+    case UnaryOp::kPlus:
+      return plus(operand);
+    case UnaryOp::kNot:
+      break;
   }
   return Value::boolean(!truthy(operand));
 }
@@ -140,8 +156,9 @@ void Interpreter::evaluate_arguments(const CallArguments& source, Arguments& arg
   if (!mapping.is_dict()) raise("argument after ** must be a mapping, not ", type_name(mapping));
   for (const auto& [name, value] : mapping.as_dict().entries()) {
     if (!name.is_string()) raise("keywords must be strings");
-    const bool repeated = std::any_of(arguments.keyword.begin(), arguments.keyword.end(),
-                                      [&](const auto& other) { return other.first == name.view(); });
+    const bool repeated =
+        std::any_of(arguments.keyword.begin(), arguments.keyword.end(),
+                    [&](const auto& other) { return other.first == name.view(); });
     if (repeated) raise("got multiple values for keyword argument '", name.view(), "'");
     arguments.keyword.emplace_back(std::string(name.view()), value);
   }

@@ -116,8 +116,8 @@ Value filter_round(Runtime& runtime, const Value& input, Arguments& arguments) {
   const Int precision = bound.integer_or(0, 0);
   if (method == "common") return round_common(input, precision);
   if (method != "ceil" && method != "floor") raise("method must be common, ceil or floor");
-  const Value unit = binary_operation(runtime, BinaryOp::kPower, Value::integer(10),
-                                      Value::integer(precision));
+  const Value unit =
+      binary_operation(runtime, BinaryOp::kPower, Value::integer(10), Value::integer(precision));
   Value scaled = binary_operation(runtime, BinaryOp::kMultiply, input, unit);
   if (scaled.is(Kind::kFloat)) {
     const double real = scaled.as_float();
@@ -140,8 +140,9 @@ Value filter_filesizeformat(Runtime& runtime, const Value& input, Arguments& arg
   if (bytes < base) {
     const auto whole = truncate(bytes);
     if (!whole) raise("cannot convert float to integer");
-    return Value::string(format_magnitude(*whole < 0 ? -*whole : *whole, 10).insert(
-                             0, *whole < 0 ? "-" : "") + " Bytes");
+    return Value::string(
+        format_magnitude(*whole < 0 ? -*whole : *whole, 10).insert(0, *whole < 0 ? "-" : "") +
+        " Bytes");
   }
   constexpr std::string_view kPrefixes = "kMGTPEZY";
   double unit = base;
@@ -153,10 +154,8 @@ Value filter_filesizeformat(Runtime& runtime, const Value& input, Arguments& arg
 }
 
 constexpr NamedFunction<FilterFunction> kNumberFilters[] = {
-    {"abs", filter_abs},
-    {"filesizeformat", filter_filesizeformat},
-    {"float", filter_float},
-    {"int", filter_int},
+    {"abs", filter_abs},     {"filesizeformat", filter_filesizeformat},
+    {"float", filter_float}, {"int", filter_int},
     {"round", filter_round},
 };
 
@@ -165,8 +164,8 @@ constexpr NamedFunction<FilterFunction> kNumberFilters[] = {
 FilterTable number_filters() { return kNumberFilters; }
 
 FilterFunction find_filter(std::string_view name) {
-  for (const FilterTable table : {text_filters(), sequence_filters(), output_filters(),
-                                  number_filters(), sort_filters()}) {
+  for (const FilterTable table :
+       {text_filters(), sequence_filters(), output_filters(), number_filters(), sort_filters()}) {
     for (const auto& entry : table) {
       if (entry.name == name) return entry.function;
     }
@@ -179,14 +178,14 @@ Value make_iterator(int nesting, std::function<std::optional<Value>(Runtime&)> n
 }
 
 Value make_lazy_list(int nesting, std::function<std::vector<Value>(Runtime&)> make) {
-  return make_iterator(nesting, [make = std::move(make), items = std::vector<Value>(),
-                                 position = size_t{0}, made = false](
-                                    Runtime& runtime) mutable -> std::optional<Value> {
-    if (!made) items = make(runtime);
-    made = true;
-    if (position == items.size()) return std::nullopt;
-    return items[position++];
-  });
+  return make_iterator(nesting,
+                       [make = std::move(make), items = std::vector<Value>(), position = size_t{0},
+                        made = false](Runtime& runtime) mutable -> std::optional<Value> {
+                         if (!made) items = make(runtime);
+                         made = true;
+                         if (position == items.size()) return std::nullopt;
+                         return items[position++];
+                       });
 }
 
 AttributeGetter::AttributeGetter(const Value& attribute, Value fallback)

@@ -58,12 +58,14 @@ class PrettyPrinter {
     const Str flat = runtime_.repr(sorted(value));
     if (static_cast<Int>(flat.length()) <= kWidth - indent - allowance) return out_.append(flat);
     if (value.is_dict()) return write_dict(value.as_dict(), indent, allowance, level);
-    if (value.is(Kind::kList)) return write_items(value.items(), "[", "]", indent, allowance, level);
+    if (value.is(Kind::kList))
+      return write_items(value.items(), "[", "]", indent, allowance, level);
     if (value.is(Kind::kTuple)) {
       const bool single = value.items().size() == 1;
       return write_items(value.items(), "(", single ? ",)" : ")", indent, allowance, level);
     }
-    if (value.is_string()) return write_string(value.as_str(), indent, allowance, level);
+    const bool plain_text = value.is_string() && !value.as_str().is_markup();
+    if (plain_text) return write_string(value.as_str(), indent, allowance, level);
     out_.append(flat);
   }
 

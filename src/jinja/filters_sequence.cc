@@ -107,10 +107,9 @@ Value filter_batch(Runtime&, const Value& input, Arguments& arguments) {
       row.push_back(std::move(item));
     }
     if (row.empty()) return rows;
-    if (!fill.is_none() &&
-        runtime.less(Value::integer(static_cast<Int>(row.size())), size_value)) {
+    if (!fill.is_none() && runtime.less(Value::integer(static_cast<Int>(row.size())), size_value)) {
       const size_t missing = clamp_count(to_index(size_value)) - row.size();
-      runtime.charge(missing);
+      runtime.charge(4 * missing);
       row.insert(row.end(), missing, fill);
     }
     rows.push_back(Value::list(std::move(row)));
@@ -132,7 +131,7 @@ Value filter_slice(Runtime&, const Value& input, Arguments& arguments) {
     const Int with_extra = static_cast<Int>(items.size()) % count;
     auto next = items.begin();
     for (Int i = 0; i < count; ++i) {
-      runtime.charge();
+      runtime.charge(8);
       const auto size = static_cast<ptrdiff_t>(per_column + (i < with_extra ? 1 : 0));
       std::vector<Value> column(next, next + size);
       next += size;

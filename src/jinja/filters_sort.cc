@@ -94,9 +94,9 @@ Value filter_groupby(Runtime& runtime, const Value& input, Arguments& arguments)
     }
     if (end == begin) members.push_back(items[order[end++]]);  // a key that differs from itself
     const Value shown = case_sensitive ? key : getter(runtime, members[0]);
-    groups.push_back(Value::object(std::make_shared<Tuple>(
-        std::vector<Value>{shown, Value::list(std::move(members))},
-        std::vector<std::string>{"grouper", "list"})));
+    groups.push_back(Value::object(
+        std::make_shared<Tuple>(std::vector<Value>{shown, Value::list(std::move(members))},
+                                std::vector<std::string>{"grouper", "list"})));
     begin = end;
   }
   return runtime.list(std::move(groups));
@@ -104,7 +104,8 @@ Value filter_groupby(Runtime& runtime, const Value& input, Arguments& arguments)
 
 template <bool greatest>
 Value filter_extreme(Runtime& runtime, const Value& input, Arguments& arguments) {
-  const BoundArguments bound(greatest ? "max" : "min", arguments, {"case_sensitive", "attribute"}, 0);
+  const BoundArguments bound(greatest ? "max" : "min", arguments, {"case_sensitive", "attribute"},
+                             0);
   const AttributeGetter getter(bound.value_or(1, Value::none()));
   Cursor cursor(runtime, input);
   auto best = cursor.next();
@@ -152,12 +153,8 @@ Value filter_sum(Runtime& runtime, const Value& input, Arguments& arguments) {
 }
 
 constexpr NamedFunction<FilterFunction> kSortFilters[] = {
-    {"dictsort", filter_dictsort},
-    {"groupby", filter_groupby},
-    {"max", filter_extreme<true>},
-    {"min", filter_extreme<false>},
-    {"sort", filter_sort},
-    {"sum", filter_sum},
+    {"dictsort", filter_dictsort},  {"groupby", filter_groupby}, {"max", filter_extreme<true>},
+    {"min", filter_extreme<false>}, {"sort", filter_sort},       {"sum", filter_sum},
     {"unique", filter_unique},
 };
 

@@ -38,7 +38,8 @@ std::string title_words(std::string_view text) {
     const bool separator = separates_words(points[begin]);
     size_t end = begin + 1;
     while (end < points.size() && separates_words(points[end]) == separator) ++end;
-    const std::string word = utf8::from_utf32(std::u32string_view(points).substr(begin, end - begin));
+    const std::string word =
+        utf8::from_utf32(std::u32string_view(points).substr(begin, end - begin));
     const auto first = static_cast<size_t>(utf8::decode(word, 0).length);
     out += unicode::upper(word.substr(0, first)) + unicode::lower(word.substr(first));
     begin = end;
@@ -104,9 +105,9 @@ Value filter_truncate(Runtime& runtime, const Value& input, Arguments& arguments
   const Int end_length = static_cast<Int>(end.length());
   if (length < end_length) raise("truncate: the length is smaller than the end");
   if (leeway < 0) raise("truncate: the leeway is negative");
-  if (input.is_undefined()) return input;
+  const auto input_length = runtime.length(input);
+  if (input_length && *input_length <= length + leeway) return input;  // of whatever type
   const Str& text = required_text(input, "truncate");
-  if (static_cast<Int>(text.length()) <= length + leeway) return input;
   Str kept = text.substr(0, text.byte_offset(static_cast<size_t>(length - end_length)));
   if (!bound.flag(1)) kept = rsplit(kept, " ", 1)[0];
   StrBuilder out = runtime.builder();
@@ -117,8 +118,8 @@ Value filter_truncate(Runtime& runtime, const Value& input, Arguments& arguments
 
 Value filter_center(Runtime& runtime, const Value& input, Arguments& arguments) {
   const BoundArguments bound("center", arguments, {"width"}, 0);
-  return runtime.text(pad(runtime, subject(runtime, input), bound.integer_or(0, 80), Str(" "),
-                          Side::kBoth));
+  return runtime.text(
+      pad(runtime, subject(runtime, input), bound.integer_or(0, 80), Str(" "), Side::kBoth));
 }
 
 Value filter_wordcount(Runtime& runtime, const Value& input, Arguments& arguments) {

@@ -51,7 +51,8 @@ class SpecParser {
     if (at(",_")) spec.grouping = text_[pos_++];
     if (at(".")) {
       skip();
-      if (pos_ >= text_.size() || !is_digit(text_[pos_])) raise("format specifier misses precision");
+      if (pos_ >= text_.size() || !is_digit(text_[pos_]))
+        raise("format specifier misses precision");
       spec.precision = number(kMaxPrecision);
     }
     if (pos_ < text_.size()) spec.type = text_[pos_++];
@@ -133,7 +134,9 @@ Str lay_out_number(Runtime& runtime, const Spec& spec, bool negative, const std:
     out.append(pad(runtime, Str(digits), missing, Str(spec.fill), Side::kRight));
     return out.take();
   }
-  const Side side = spec.align == '<' ? Side::kLeft : spec.align == '^' ? Side::kBoth : Side::kRight;
+  const Side side = spec.align == '<'   ? Side::kLeft
+                    : spec.align == '^' ? Side::kBoth
+                                        : Side::kRight;
   return pad(runtime, Str(sign + digits), spec.width, Str(spec.fill), side);
 }
 
@@ -147,7 +150,9 @@ Str format_text(Runtime& runtime, const Str& text, const Spec& spec) {
   if (spec.precision >= 0 && static_cast<size_t>(spec.precision) < text.length()) {
     shown = text.substr(0, text.byte_offset(static_cast<size_t>(spec.precision)));
   }
-  const Side side = spec.align == '>' ? Side::kRight : spec.align == '^' ? Side::kBoth : Side::kLeft;
+  const Side side = spec.align == '>'   ? Side::kRight
+                    : spec.align == '^' ? Side::kBoth
+                                        : Side::kLeft;
   const bool centred = side == Side::kBoth;
   if (!centred) return pad(runtime, shown, spec.width, Str(spec.fill), side);
   // Unlike str.center, format puts the odd fill character on the right.
@@ -207,9 +212,12 @@ Str format_integer(Runtime& runtime, const Value& value, const Spec& spec) {
   switch (spec.type) {
     case '\0':
     case 'd':
-    case 'n': return lay_out_number(runtime, spec, number < 0, "", format_magnitude(magnitude, 10));
-    case 'b': return lay_out_number(runtime, spec, number < 0, "0b", format_magnitude(magnitude, 2));
-    case 'o': return lay_out_number(runtime, spec, number < 0, "0o", format_magnitude(magnitude, 8));
+    case 'n':
+      return lay_out_number(runtime, spec, number < 0, "", format_magnitude(magnitude, 10));
+    case 'b':
+      return lay_out_number(runtime, spec, number < 0, "0b", format_magnitude(magnitude, 2));
+    case 'o':
+      return lay_out_number(runtime, spec, number < 0, "0o", format_magnitude(magnitude, 8));
     case 'x':
       return lay_out_number(runtime, spec, number < 0, "0x", format_magnitude(magnitude, 16));
     case 'X':
@@ -217,13 +225,13 @@ Str format_integer(Runtime& runtime, const Value& value, const Spec& spec) {
                             unicode::upper(format_magnitude(magnitude, 16)));
     case 'c': {
       if (number < 0 || number > 0x10FFFF) raise("%c arg not in range(0x110000)");
-      const Side side = spec.align == '<' || (spec.align == '\0' && !spec.zero_pad)
-                            ? Side::kLeft
-                            : Side::kRight;
+      const Side side =
+          spec.align == '<' || (spec.align == '\0' && !spec.zero_pad) ? Side::kLeft : Side::kRight;
       return pad(runtime, Str(utf8::encode(static_cast<char32_t>(number))), spec.width,
                  Str(spec.fill), side);
     }
-    default: raise("unknown format code '", spec.type, "' for object of type 'int'");
+    default:
+      raise("unknown format code '", spec.type, "' for object of type 'int'");
   }
 }
 
@@ -336,10 +344,14 @@ class BraceFormatter {
 
   Value convert(const Value& value, char conversion) {
     switch (conversion) {
-      case 's': return Value::string(runtime_.str(value));
-      case 'r': return Value::string(runtime_.repr(value));
-      case 'a': return Value::string(ascii_repr(runtime_, value));
-      default: raise("unknown conversion specifier");
+      case 's':
+        return Value::string(runtime_.str(value));
+      case 'r':
+        return Value::string(runtime_.repr(value));
+      case 'a':
+        return Value::string(ascii_repr(runtime_, value));
+      default:
+        raise("unknown conversion specifier");
     }
   }
 

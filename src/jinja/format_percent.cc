@@ -103,12 +103,18 @@ class PercentFormatter {
     parse_key();
     Directive d;
     for (;; ++pos_) {
-      if (peek() == '-') d.left = true;
-      else if (peek() == '+') d.plus = true;
-      else if (peek() == ' ') d.space = true;
-      else if (peek() == '#') d.alternate = true;
-      else if (peek() == '0') d.zero = true;
-      else break;
+      if (peek() == '-')
+        d.left = true;
+      else if (peek() == '+')
+        d.plus = true;
+      else if (peek() == ' ')
+        d.space = true;
+      else if (peek() == '#')
+        d.alternate = true;
+      else if (peek() == '0')
+        d.zero = true;
+      else
+        break;
     }
     d.width = parse_number();
     if (d.width < 0) {
@@ -126,23 +132,30 @@ class PercentFormatter {
 
   Str convert(const Directive& d) {
     switch (d.type) {
-      case 's': return lay_out_text(d, escape(text_of(take_argument())));
-      case 'r': return lay_out_text(d, escape(runtime_.repr(take_argument())));
-      case 'a': return lay_out_text(d, escape(ascii_repr(runtime_, take_argument())));
-      case 'c': return lay_out_text(d, escape(character(take_argument())));
+      case 's':
+        return lay_out_text(d, escape(text_of(take_argument())));
+      case 'r':
+        return lay_out_text(d, escape(runtime_.repr(take_argument())));
+      case 'a':
+        return lay_out_text(d, escape(ascii_repr(runtime_, take_argument())));
+      case 'c':
+        return lay_out_text(d, escape(character(take_argument())));
       case 'd':
       case 'i':
       case 'u':
       case 'o':
       case 'x':
-      case 'X': return integer(d, take_argument());
+      case 'X':
+        return integer(d, take_argument());
       case 'e':
       case 'E':
       case 'f':
       case 'F':
       case 'g':
-      case 'G': return real(d, take_argument());
-      default: raise("unsupported format character '", d.type, "'");
+      case 'G':
+        return real(d, take_argument());
+      default:
+        raise("unsupported format character '", d.type, "'");
     }
   }
 
@@ -212,8 +225,8 @@ class PercentFormatter {
     if (!value.is_number()) raise("must be real number, not ", type_name(value));
     const double number = value.as_float();
     if (d.precision > 1000) raise("too big a precision in a format");
-    const std::string digits = format_float(std::abs(number), d.type,
-                                            static_cast<int>(d.precision), d.alternate);
+    const std::string digits =
+        format_float(std::abs(number), d.type, static_cast<int>(d.precision), d.alternate);
     return lay_out_number(d, std::signbit(number) && !std::isnan(number), "", digits);
   }
 

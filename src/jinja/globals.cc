@@ -11,7 +11,7 @@
 namespace m2::jinja {
 namespace {
 
-constexpr Int kMaxRange = 100000;           // as Jinja2's sandbox has it
+constexpr Int kMaxRange = 100000;             // as Jinja2's sandbox has it
 constexpr Int kMaxRangeBound = Int{1} << 60;  // keeps the arithmetic of ranges inside 128 bits
 
 Value make_range(Runtime&, Arguments& arguments) {
@@ -137,14 +137,10 @@ Value strftime_now(Runtime& runtime, Arguments& arguments) {
 Value lipsum(Runtime&, Arguments&) { raise_unsupported("lipsum() makes random text"); }
 
 constexpr NamedFunction<NativeFunction> kGlobals[] = {
-    {"cycler", make_cycler},
-    {"dict", make_dict},
-    {"joiner", make_joiner},
-    {"lipsum", lipsum},
-    {"namespace", make_namespace},
-    {"raise_exception", raise_exception},
-    {"range", make_range},
-    {"strftime_now", strftime_now},
+    {"cycler", make_cycler},       {"dict", make_dict},
+    {"joiner", make_joiner},       {"lipsum", lipsum},
+    {"namespace", make_namespace}, {"raise_exception", raise_exception},
+    {"range", make_range},         {"strftime_now", strftime_now},
 };
 
 }  // namespace

@@ -28,7 +28,8 @@ Value copy_containers(const Value& value) {
       }
       return copy;
     }
-    default: return value;
+    default:
+      return value;
   }
 }
 
@@ -137,10 +138,17 @@ void Interpreter::enter_frame(const FrameInfo& frame) {
   for (const FrameLoad& load : frame.loads) {
     Value& target = activation_->slots[load.slot];
     switch (load.action) {
-      case FrameLoad::Action::kParameter: break;
-      case FrameLoad::Action::kResolve: target = lookup(load.name); break;
-      case FrameLoad::Action::kAlias: target = slot(load.source); break;
-      case FrameLoad::Action::kUndefined: target = Value::missing(); break;
+      case FrameLoad::Action::kParameter:
+        break;
+      case FrameLoad::Action::kResolve:
+        target = lookup(load.name);
+        break;
+      case FrameLoad::Action::kAlias:
+        target = slot(load.source);
+        break;
+      case FrameLoad::Action::kUndefined:
+        target = Value::missing();
+        break;
     }
   }
 }
@@ -195,17 +203,31 @@ Interpreter::Flow Interpreter::execute(const Stmt& node) {
 
 Interpreter::Flow Interpreter::dispatch(const Stmt& node) {
   switch (node.kind) {
-    case StmtKind::kOutput: execute_output(static_cast<const OutputStmt&>(node)); break;
-    case StmtKind::kIf: return execute_if(static_cast<const IfStmt&>(node));
-    case StmtKind::kFor: return execute_for(static_cast<const ForStmt&>(node));
-    case StmtKind::kMacro: execute_macro(static_cast<const MacroStmt&>(node)); break;
-    case StmtKind::kCallBlock: execute_call_block(static_cast<const CallBlockStmt&>(node)); break;
-    case StmtKind::kGeneration: execute_generation(static_cast<const GenerationStmt&>(node)); break;
+    case StmtKind::kOutput:
+      execute_output(static_cast<const OutputStmt&>(node));
+      break;
+    case StmtKind::kIf:
+      return execute_if(static_cast<const IfStmt&>(node));
+    case StmtKind::kFor:
+      return execute_for(static_cast<const ForStmt&>(node));
+    case StmtKind::kMacro:
+      execute_macro(static_cast<const MacroStmt&>(node));
+      break;
+    case StmtKind::kCallBlock:
+      execute_call_block(static_cast<const CallBlockStmt&>(node));
+      break;
+    case StmtKind::kGeneration:
+      execute_generation(static_cast<const GenerationStmt&>(node));
+      break;
     case StmtKind::kFilterBlock:
       return execute_filter_block(static_cast<const FilterBlockStmt&>(node));
-    case StmtKind::kSet: execute_set(static_cast<const SetStmt&>(node)); break;
-    case StmtKind::kSetBlock: return execute_set_block(static_cast<const SetBlockStmt&>(node));
-    case StmtKind::kWith: return execute_with(static_cast<const WithStmt&>(node));
+    case StmtKind::kSet:
+      execute_set(static_cast<const SetStmt&>(node));
+      break;
+    case StmtKind::kSetBlock:
+      return execute_set_block(static_cast<const SetBlockStmt&>(node));
+    case StmtKind::kWith:
+      return execute_with(static_cast<const WithStmt&>(node));
     case StmtKind::kScope: {
       const auto& scope = static_cast<const ScopeStmt&>(node);
       enter_frame(scope.frame);
@@ -213,9 +235,13 @@ Interpreter::Flow Interpreter::dispatch(const Stmt& node) {
       leave_frame(scope.frame);
       return flow;
     }
-    case StmtKind::kBlock: execute_block(static_cast<const BlockStmt&>(node)); break;
-    case StmtKind::kBreak: return Flow::kBreak;
-    case StmtKind::kContinue: return Flow::kContinue;
+    case StmtKind::kBlock:
+      execute_block(static_cast<const BlockStmt&>(node));
+      break;
+    case StmtKind::kBreak:
+      return Flow::kBreak;
+    case StmtKind::kContinue:
+      return Flow::kContinue;
   }
   return Flow::kNormal;
 }
@@ -224,6 +250,11 @@ void Interpreter::print(const Value& value) {
   const size_t before = output_->size();
   append_str(*output_, value, runtime_);
   runtime_.charge((output_->size() - before) / 16);
+}
+
+void Interpreter::print_text(const Value& value) {
+  if (!value.is_string()) raise("expected str instance, ", type_name(value), " found");
+  print(value);
 }
 
 void Interpreter::execute_output(const OutputStmt& node) {
@@ -319,7 +350,7 @@ Interpreter::Flow Interpreter::execute_filter_block(const FilterBlockStmt& node)
     if (flow != Flow::kNormal) return flow;
     result = apply_block_filter(*node.filter, output.take());
   }
-  print(result);
+  print_text(result);
   leave_frame(node.frame);
   return Flow::kNormal;
 }
@@ -381,7 +412,7 @@ void Interpreter::execute_macro(const MacroStmt& node) {
 
 void Interpreter::execute_call_block(const CallBlockStmt& node) {
   Value caller = make_macro(node.macro, "");
-  print(evaluate_call(static_cast<const CallExpr&>(*node.call), std::move(caller)));
+  print_text(evaluate_call(static_cast<const CallExpr&>(*node.call), std::move(caller)));
 }
 
 void Interpreter::execute_generation(const GenerationStmt& node) {
@@ -422,10 +453,10 @@ Value Interpreter::call_macro(const MacroBody& macro, const std::string& name, A
     Value& parameter = slot(macro.parameters[i]->slot);
     if (!parameter.is_missing()) continue;
     const size_t first_default = macro.parameters.size() - macro.defaults.size();
-    parameter = i >= first_default
-                    ? evaluate(*macro.defaults[i - first_default])
-                    : Value::undefined("parameter '" + macro.parameters[i]->name +
-                                       "' was not provided");
+    parameter =
+        i >= first_default
+            ? evaluate(*macro.defaults[i - first_default])
+            : Value::undefined("parameter '" + macro.parameters[i]->name + "' was not provided");
   }
   execute(macro.body);
   return runtime_.text(output.take());

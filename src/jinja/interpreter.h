@@ -15,7 +15,8 @@ namespace m2::jinja {
 
 /// The variables of one call of a function.
 struct Activation {
-  Activation(uint32_t num_slots, Activation* outer) : slots(num_slots, Value::missing()), parent(outer) {}
+  Activation(uint32_t num_slots, Activation* outer)
+      : slots(num_slots, Value::missing()), parent(outer) {}
   std::vector<Value> slots;
   Activation* parent;     // of the function around, for its variables
   bool captured = false;  // something made here may come back to these variables later
@@ -52,8 +53,7 @@ class Interpreter {
   Flow run_loop(const ForStmt& node, const Value& iterable, int depth, Activation* closure);
   // Whether any run of the body came to its end: else the else branch follows.
   bool run_plain_loop(const ForStmt& node, const Value& iterable);
-  bool run_tracked_loop(const ForStmt& node, const Value& iterable, int depth,
-                        Activation* closure);
+  bool run_tracked_loop(const ForStmt& node, const Value& iterable, int depth, Activation* closure);
   Flow execute_filter_block(const FilterBlockStmt& node);
   Flow execute_set_block(const SetBlockStmt& node);
   Value apply_block_filter(const Expr& filter, Str text);
@@ -64,6 +64,7 @@ class Interpreter {
   void execute_generation(const GenerationStmt& node);
   void execute_block(const BlockStmt& node);
   void print(const Value& value);
+  void print_text(const Value& value);  // results of filter and call blocks are not converted
 
   // Variables.
   [[nodiscard]] Value& slot(const SlotRef& ref);

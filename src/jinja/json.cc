@@ -21,15 +21,26 @@ class JsonWriter {
     runtime_.charge();
     runtime_.check_stack();
     switch (value.kind()) {
-      case Kind::kNone: out_.append("null"); break;
+      case Kind::kNone:
+        out_.append("null");
+        break;
       case Kind::kBool:
       case Kind::kInt:
-      case Kind::kFloat: out_.append(number(value)); break;
-      case Kind::kString: write_string(value.as_str()); break;
+      case Kind::kFloat:
+        out_.append(number(value));
+        break;
+      case Kind::kString:
+        write_string(value.as_str());
+        break;
       case Kind::kList:
-      case Kind::kTuple: write_array(value); break;
-      case Kind::kDict: write_object(value); break;
-      default: raise("Object of type ", type_name(value), " is not JSON serializable");
+      case Kind::kTuple:
+        write_array(value);
+        break;
+      case Kind::kDict:
+        write_object(value);
+        break;
+      default:
+        raise("Object of type ", type_name(value), " is not JSON serializable");
     }
   }
 
@@ -142,14 +153,22 @@ class JsonWriter {
 
   static std::string escape_ascii(char c) {
     switch (c) {
-      case '"': return "\\\"";
-      case '\\': return "\\\\";
-      case '\b': return "\\b";
-      case '\f': return "\\f";
-      case '\n': return "\\n";
-      case '\r': return "\\r";
-      case '\t': return "\\t";
-      default: return "\\u" + hex(static_cast<char32_t>(c), 4);
+      case '"':
+        return "\\\"";
+      case '\\':
+        return "\\\\";
+      case '\b':
+        return "\\b";
+      case '\f':
+        return "\\f";
+      case '\n':
+        return "\\n";
+      case '\r':
+        return "\\r";
+      case '\t':
+        return "\\t";
+      default:
+        return "\\u" + hex(static_cast<char32_t>(c), 4);
     }
   }
 

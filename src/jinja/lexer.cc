@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::array<std::string_view, 26> kOperators{
     "//", "**", "==", "!=", ">=", "<=",  // longest first
-    "+",  "-",  "/",  "*",  "%",  "~",  "[", "]", "(", ")", "{",
-    "}",  ">",  "<",  "=",  ".",  ":",  "|", ",", ";"};
+    "+",  "-",  "/",  "*",  "%",  "~",  "[", "]", "(", ")",
+    "{",  "}",  ">",  "<",  "=",  ".",  ":", "|", ",", ";"};
 
 class Lexer {
  public:
@@ -215,7 +215,8 @@ class Lexer {
       const utf8::Decoded unit = utf8::decode(source_, end);
       const char32_t c = unit.code_point;
       if (c != '_' && !unicode::is_alnum(c)) break;
-      if (c != '_' && !unicode::is_identifier_start(c) && (end == pos_ || !unicode::is_decimal(c))) {
+      if (c != '_' && !unicode::is_identifier_start(c) &&
+          (end == pos_ || !unicode::is_decimal(c))) {
         valid = false;
       }
       end += static_cast<size_t>(unit.length);

@@ -62,8 +62,8 @@ double float_value(const std::string& text) {
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
   if (result.ec != std::errc::result_out_of_range) return value;
   const size_t exponent = text.find_first_of("eE");
-  const bool tiny = exponent != std::string::npos && exponent + 1 < text.size() &&
-                    text[exponent + 1] == '-';
+  const bool tiny =
+      exponent != std::string::npos && exponent + 1 < text.size() && text[exponent + 1] == '-';
   return tiny ? 0.0 : std::numeric_limits<double>::infinity();
 }
 
@@ -156,12 +156,19 @@ class Unescaper {
       return true;
     }
     switch (c) {
-      case '\n': ++pos_; return true;
-      case 'x': return append_hex(2);
-      case 'u': return append_hex(4);
-      case 'U': return append_hex(8);
-      case 'N': return false;  // character names would need the whole Unicode name table
-      default: break;
+      case '\n':
+        ++pos_;
+        return true;
+      case 'x':
+        return append_hex(2);
+      case 'u':
+        return append_hex(4);
+      case 'U':
+        return append_hex(8);
+      case 'N':
+        return false;  // character names would need the whole Unicode name table
+      default:
+        break;
     }
     if (c >= '0' && c <= '7') return append_octal();
     return append_unknown();

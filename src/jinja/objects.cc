@@ -14,9 +14,12 @@ Int Range::size() const {
 Value DictView::at(size_t index) const {
   const auto& [key, value] = dict->entries()[index];
   switch (part) {
-    case Part::kKeys: return key;
-    case Part::kValues: return value;
-    default: return Value::tuple({key, value});
+    case Part::kKeys:
+      return key;
+    case Part::kValues:
+      return value;
+    default:
+      return Value::tuple({key, value});
   }
 }
 
@@ -29,20 +32,34 @@ Value DynamicObject::attribute(Runtime&, std::string_view) { return Value::missi
 std::string type_name(const Value& value) {
   switch (value.kind()) {
     case Kind::kMissing:
-    case Kind::kUndefined: return "Undefined";
-    case Kind::kNone: return "NoneType";
-    case Kind::kBool: return "bool";
-    case Kind::kInt: return "int";
-    case Kind::kFloat: return "float";
-    case Kind::kString: return value.as_str().is_markup() ? "Markup" : "str";
-    case Kind::kList: return "list";
-    case Kind::kTuple: return "tuple";
-    case Kind::kDict: return "dict";
-    case Kind::kRange: return "range";
-    case Kind::kDictView: return "dict_view";
-    case Kind::kIterator: return "generator";
-    case Kind::kNamespace: return "Namespace";
-    case Kind::kObject: return value.get_if<DynamicObject>()->type_name();
+    case Kind::kUndefined:
+      return "Undefined";
+    case Kind::kNone:
+      return "NoneType";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt:
+      return "int";
+    case Kind::kFloat:
+      return "float";
+    case Kind::kString:
+      return value.as_str().is_markup() ? "Markup" : "str";
+    case Kind::kList:
+      return "list";
+    case Kind::kTuple:
+      return "tuple";
+    case Kind::kDict:
+      return "dict";
+    case Kind::kRange:
+      return "range";
+    case Kind::kDictView:
+      return "dict_view";
+    case Kind::kIterator:
+      return "generator";
+    case Kind::kNamespace:
+      return "Namespace";
+    case Kind::kObject:
+      return value.get_if<DynamicObject>()->type_name();
   }
   return "object";
 }

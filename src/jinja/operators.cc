@@ -10,15 +10,24 @@ namespace {
 
 std::string_view symbol(BinaryOp op) {
   switch (op) {
-    case BinaryOp::kAdd: return "+";
-    case BinaryOp::kSubtract: return "-";
-    case BinaryOp::kMultiply: return "*";
-    case BinaryOp::kDivide: return "/";
-    case BinaryOp::kFloorDivide: return "//";
-    case BinaryOp::kModulo: return "%";
-    case BinaryOp::kPower: return "**";
-    case BinaryOp::kAnd: return "and";
-    case BinaryOp::kOr: return "or";
+    case BinaryOp::kAdd:
+      return "+";
+    case BinaryOp::kSubtract:
+      return "-";
+    case BinaryOp::kMultiply:
+      return "*";
+    case BinaryOp::kDivide:
+      return "/";
+    case BinaryOp::kFloorDivide:
+      return "//";
+    case BinaryOp::kModulo:
+      return "%";
+    case BinaryOp::kPower:
+      return "**";
+    case BinaryOp::kAnd:
+      return "and";
+    case BinaryOp::kOr:
+      return "or";
   }
   return "";
 }
@@ -74,11 +83,16 @@ Value integer_power(Int base, Int exponent) {
 
 Value integer_operation(BinaryOp op, Int a, Int b) {
   switch (op) {
-    case BinaryOp::kAdd: return Value::integer(add(a, b));
-    case BinaryOp::kSubtract: return Value::integer(subtract(a, b));
-    case BinaryOp::kMultiply: return Value::integer(multiply(a, b));
-    case BinaryOp::kPower: return integer_power(a, b);
-    default: break;
+    case BinaryOp::kAdd:
+      return Value::integer(add(a, b));
+    case BinaryOp::kSubtract:
+      return Value::integer(subtract(a, b));
+    case BinaryOp::kMultiply:
+      return Value::integer(multiply(a, b));
+    case BinaryOp::kPower:
+      return integer_power(a, b);
+    default:
+      break;
   }
   if (b == 0) raise("division by zero");
   if (b == -1 && op != BinaryOp::kDivide) {  // the least integer has no counterpart
@@ -123,11 +137,16 @@ double float_power(double a, double b) {
 
 Value float_operation(BinaryOp op, double a, double b) {
   switch (op) {
-    case BinaryOp::kAdd: return Value::floating(a + b);
-    case BinaryOp::kSubtract: return Value::floating(a - b);
-    case BinaryOp::kMultiply: return Value::floating(a * b);
-    case BinaryOp::kPower: return Value::floating(float_power(a, b));
-    default: break;
+    case BinaryOp::kAdd:
+      return Value::floating(a + b);
+    case BinaryOp::kSubtract:
+      return Value::floating(a - b);
+    case BinaryOp::kMultiply:
+      return Value::floating(a * b);
+    case BinaryOp::kPower:
+      return Value::floating(float_power(a, b));
+    default:
+      break;
   }
   if (b == 0) raise("float division by zero");
   if (op == BinaryOp::kDivide) return Value::floating(a / b);
@@ -156,13 +175,15 @@ Value repeat(Runtime& runtime, const Value& sequence, Int count) {
   if (sequence.is_string()) {
     const Str& text = sequence.as_str();
     StrBuilder out = runtime.builder();
-    for (size_t i = 0; i < times && !text.empty(); ++i) out.append(text);
+    out.append_repeated(text, times);
     return runtime.text(out.take().as_markup(text.is_markup()));
   }
   std::vector<Value> items;
-  for (size_t i = 0; i < times && !sequence.items().empty(); ++i) {
-    runtime.charge(sequence.items().size());
-    items.insert(items.end(), sequence.items().begin(), sequence.items().end());
+  const auto& source = sequence.items();
+  runtime.charge(source.empty() ? 0 : times);
+  for (size_t i = 0; i < times && !source.empty(); ++i) {
+    runtime.charge(4 * source.size());
+    items.insert(items.end(), source.begin(), source.end());
   }
   return sequence.is(Kind::kList) ? Value::list(std::move(items)) : Value::tuple(std::move(items));
 }
@@ -202,14 +223,22 @@ Value plus(const Value& value) {
 
 bool compare_values(Runtime& runtime, CompareOp op, const Value& a, const Value& b) {
   switch (op) {
-    case CompareOp::kEqual: return runtime.equal(a, b);
-    case CompareOp::kNotEqual: return !runtime.equal(a, b);
-    case CompareOp::kLess: return less(a, b, /*strict=*/true, runtime.budget());
-    case CompareOp::kLessEqual: return less(a, b, /*strict=*/false, runtime.budget());
-    case CompareOp::kGreater: return less(b, a, /*strict=*/true, runtime.budget());
-    case CompareOp::kGreaterEqual: return less(b, a, /*strict=*/false, runtime.budget());
-    case CompareOp::kIn: return runtime.contains(b, a);
-    case CompareOp::kNotIn: return !runtime.contains(b, a);
+    case CompareOp::kEqual:
+      return runtime.equal(a, b);
+    case CompareOp::kNotEqual:
+      return !runtime.equal(a, b);
+    case CompareOp::kLess:
+      return less(a, b, /*strict=*/true, runtime.budget());
+    case CompareOp::kLessEqual:
+      return less(a, b, /*strict=*/false, runtime.budget());
+    case CompareOp::kGreater:
+      return less(b, a, /*strict=*/true, runtime.budget());
+    case CompareOp::kGreaterEqual:
+      return less(b, a, /*strict=*/false, runtime.budget());
+    case CompareOp::kIn:
+      return runtime.contains(b, a);
+    case CompareOp::kNotIn:
+      return !runtime.contains(b, a);
   }
   return false;
 }

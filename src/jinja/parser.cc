@@ -76,13 +76,24 @@ void Parser::unexpected(std::string_view expected) const {
   const Token& token = current();
   std::string got;
   switch (token.kind) {
-    case TokenKind::kEnd: got = "the end of the template"; break;
-    case TokenKind::kVariableEnd: got = "'}}'"; break;
-    case TokenKind::kBlockEnd: got = "'%}'"; break;
-    case TokenKind::kString: got = "a string"; break;
+    case TokenKind::kEnd:
+      got = "the end of the template";
+      break;
+    case TokenKind::kVariableEnd:
+      got = "'}}'";
+      break;
+    case TokenKind::kBlockEnd:
+      got = "'%}'";
+      break;
+    case TokenKind::kString:
+      got = "a string";
+      break;
     case TokenKind::kInteger:
-    case TokenKind::kFloat: got = "a number"; break;
-    default: got = "'" + token.text + "'";
+    case TokenKind::kFloat:
+      got = "a number";
+      break;
+    default:
+      got = "'" + token.text + "'";
   }
   fail("expected " + std::string(expected) + ", got " + got);
 }
@@ -227,14 +238,18 @@ namespace {
 // Marks the names of a target as stores, or says why it is none.
 const char* make_target(Expr& target, NameUse use) {
   switch (target.kind) {
-    case ExprKind::kNamespaceRef: return nullptr;
-    case ExprKind::kName: static_cast<NameExpr&>(target).use = use; return nullptr;
+    case ExprKind::kNamespaceRef:
+      return nullptr;
+    case ExprKind::kName:
+      static_cast<NameExpr&>(target).use = use;
+      return nullptr;
     case ExprKind::kTuple:
       for (const ExprPtr& item : static_cast<SequenceExpr&>(target).items) {
         if (const char* problem = make_target(*item, use)) return problem;
       }
       return nullptr;
-    default: return "cannot assign to this expression";
+    default:
+      return "cannot assign to this expression";
   }
 }
 
@@ -264,8 +279,8 @@ StmtPtr Parser::parse_with() {
 StmtPtr Parser::parse_autoescape() {
   auto node = std::make_unique<ScopeStmt>(advance().offset);
   const ExprPtr option = parse_expression();
-  const bool off = option->kind == ExprKind::kConst &&
-                   !truthy(static_cast<const ConstExpr&>(*option).value);
+  const bool off =
+      option->kind == ExprKind::kConst && !truthy(static_cast<const ConstExpr&>(*option).value);
   if (!off) {
     throw Fault(ErrorCode::kUnsupported, "automatic escaping is not supported", node->offset);
   }

@@ -39,7 +39,8 @@ ExprPtr Parser::parse_or() {
   ExprPtr left = parse_and();
   while (at_name("or")) {
     const uint32_t offset = advance().offset;
-    left = finish(std::make_unique<BinaryExpr>(offset, BinaryOp::kOr, std::move(left), parse_and()));
+    left =
+        finish(std::make_unique<BinaryExpr>(offset, BinaryOp::kOr, std::move(left), parse_and()));
   }
   return left;
 }
@@ -168,14 +169,17 @@ ExprPtr Parser::parse_unary(bool with_filters) {
 
 ExprPtr Parser::parse_primary(bool with_namespace) {
   switch (current().kind) {
-    case TokenKind::kName: return parse_name(with_namespace);
-    case TokenKind::kString: return parse_string();
+    case TokenKind::kName:
+      return parse_name(with_namespace);
+    case TokenKind::kString:
+      return parse_string();
     case TokenKind::kInteger:
     case TokenKind::kFloat: {
       const Token& token = advance();
       return std::make_unique<ConstExpr>(token.offset, token.number);
     }
-    default: break;
+    default:
+      break;
   }
   if (skip_op("(")) {
     ExprPtr node = parse_tuple({.explicit_parentheses = true});

@@ -76,7 +76,9 @@ void append_container(StrBuilder& out, const Value& value, Runtime& runtime, Pat
       append_items(out, value.items(), runtime, path);
       out.append(value.items().size() == 1 ? ",)" : ")");
       break;
-    case Kind::kDict: append_dict(out, value.as_dict(), runtime, path); break;
+    case Kind::kDict:
+      append_dict(out, value.as_dict(), runtime, path);
+      break;
     case Kind::kDictView:
       append_view(out, static_cast<const DictView&>(object), runtime, path);
       break;
@@ -85,7 +87,8 @@ void append_container(StrBuilder& out, const Value& value, Runtime& runtime, Pat
       append_dict(out, static_cast<const Namespace&>(object).attributes, runtime, path);
       out.append('>');
       break;
-    default: break;
+    default:
+      break;
   }
   path.pop_back();
 }
@@ -94,21 +97,40 @@ void append_value(StrBuilder& out, const Value& value, Runtime& runtime, Path& p
   runtime.charge();
   runtime.check_stack();
   switch (value.kind()) {
-    case Kind::kMissing: out.append("missing"); break;
-    case Kind::kUndefined: out.append("Undefined"); break;
-    case Kind::kNone: out.append("None"); break;
-    case Kind::kBool: out.append(value.as_bool() ? "True" : "False"); break;
-    case Kind::kInt: out.append(int_text(value.as_int())); break;
-    case Kind::kFloat: out.append(float_repr(value.as_float())); break;
+    case Kind::kMissing:
+      out.append("missing");
+      break;
+    case Kind::kUndefined:
+      out.append("Undefined");
+      break;
+    case Kind::kNone:
+      out.append("None");
+      break;
+    case Kind::kBool:
+      out.append(value.as_bool() ? "True" : "False");
+      break;
+    case Kind::kInt:
+      out.append(int_text(value.as_int()));
+      break;
+    case Kind::kFloat:
+      out.append(float_repr(value.as_float()));
+      break;
     case Kind::kString:
       if (value.as_str().is_markup()) out.append("Markup(");
       append_string_repr(out, value.as_str());
       if (value.as_str().is_markup()) out.append(')');
       break;
-    case Kind::kRange: append_range(out, *value.get_if<Range>()); break;
-    case Kind::kIterator: out.append("<generator object>"); break;
-    case Kind::kObject: out.append(value.get_if<DynamicObject>()->repr(runtime)); break;
-    default: append_container(out, value, runtime, path);
+    case Kind::kRange:
+      append_range(out, *value.get_if<Range>());
+      break;
+    case Kind::kIterator:
+      out.append("<generator object>");
+      break;
+    case Kind::kObject:
+      out.append(value.get_if<DynamicObject>()->repr(runtime));
+      break;
+    default:
+      append_container(out, value, runtime, path);
   }
 }
 

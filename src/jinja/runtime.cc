@@ -86,8 +86,10 @@ bool Runtime::contains(const Value& container, const Value& item) {
       return item.as_str().empty() ||
              memmem(text.data(), text.size(), item.view().data(), item.view().size()) != nullptr;
     }
-    case Kind::kDict: return container.as_dict().find(item) != nullptr;
-    default: break;
+    case Kind::kDict:
+      return container.as_dict().find(item) != nullptr;
+    default:
+      break;
   }
   if (const auto* view = container.get_if<DictView>();
       view != nullptr && view->part == DictView::Part::kKeys) {
@@ -110,14 +112,21 @@ bool Runtime::contains(const Value& container, const Value& item) {
 
 std::optional<Int> Runtime::length(const Value& value) {
   switch (value.kind()) {
-    case Kind::kUndefined: return 0;
-    case Kind::kString: return static_cast<Int>(value.as_str().length());
+    case Kind::kUndefined:
+      return 0;
+    case Kind::kString:
+      return static_cast<Int>(value.as_str().length());
     case Kind::kList:
-    case Kind::kTuple: return static_cast<Int>(value.items().size());
-    case Kind::kDict: return static_cast<Int>(value.as_dict().size());
-    case Kind::kRange: return value.get_if<Range>()->size();
-    case Kind::kDictView: return static_cast<Int>(value.get_if<DictView>()->dict->size());
-    default: break;
+    case Kind::kTuple:
+      return static_cast<Int>(value.items().size());
+    case Kind::kDict:
+      return static_cast<Int>(value.as_dict().size());
+    case Kind::kRange:
+      return value.get_if<Range>()->size();
+    case Kind::kDictView:
+      return static_cast<Int>(value.get_if<DictView>()->dict->size());
+    default:
+      break;
   }
   auto* object = value.get_if<DynamicObject>();
   return object == nullptr ? std::nullopt : object->length(*this);
@@ -139,8 +148,10 @@ bool Cursor::can_iterate(const Value& value) {
     case Kind::kDict:
     case Kind::kRange:
     case Kind::kDictView:
-    case Kind::kIterator: return true;
-    default: return false;
+    case Kind::kIterator:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -186,8 +197,10 @@ std::optional<Value> Cursor::next() {
       if (static_cast<Int>(position_) >= range.size()) return std::nullopt;
       return Value::integer(range.at(static_cast<Int>(position_++)));
     }
-    case Kind::kIterator: return iterable_.get_if<Iterator>()->next(runtime_);
-    default: return std::nullopt;  // undefined is empty
+    case Kind::kIterator:
+      return iterable_.get_if<Iterator>()->next(runtime_);
+    default:
+      return std::nullopt;  // undefined is empty
   }
 }
 

@@ -49,9 +49,7 @@ class Runtime {
   // Python's view of values.
   [[nodiscard]] Str str(const Value& value);   // str(value)
   [[nodiscard]] Str repr(const Value& value);  // repr(value)
-  [[nodiscard]] bool equal(const Value& a, const Value& b) {
-    return jinja::equal(a, b, budget_);
-  }
+  [[nodiscard]] bool equal(const Value& a, const Value& b) { return jinja::equal(a, b, budget_); }
   [[nodiscard]] bool less(const Value& a, const Value& b) {
     return jinja::less(a, b, /*strict=*/true, budget_);
   }

@@ -21,9 +21,15 @@ void collect(const Expr& node, Symbols& symbols) {
   if (node.kind == ExprKind::kName) {
     const auto& name = static_cast<const NameExpr&>(node);
     switch (name.use) {
-      case NameUse::kLoad: symbols.load(name.name); break;
-      case NameUse::kStore: symbols.store(name.name); break;
-      case NameUse::kParameter: symbols.declare_parameter(name.name); break;
+      case NameUse::kLoad:
+        symbols.load(name.name);
+        break;
+      case NameUse::kStore:
+        symbols.store(name.name);
+        break;
+      case NameUse::kParameter:
+        symbols.declare_parameter(name.name);
+        break;
     }
   } else if (node.kind == ExprKind::kNamespaceRef) {
     symbols.load(static_cast<const NamespaceRefExpr&>(node).name);
@@ -66,9 +72,15 @@ void collect(const Stmt& node, Symbols& symbols) {
         collect(*part, symbols);
       }
       break;
-    case StmtKind::kIf: collect_if(static_cast<const IfStmt&>(node), 0, symbols); break;
-    case StmtKind::kFor: collect(*static_cast<const ForStmt&>(node).iterable, symbols); break;
-    case StmtKind::kMacro: symbols.store(static_cast<const MacroStmt&>(node).name); break;
+    case StmtKind::kIf:
+      collect_if(static_cast<const IfStmt&>(node), 0, symbols);
+      break;
+    case StmtKind::kFor:
+      collect(*static_cast<const ForStmt&>(node).iterable, symbols);
+      break;
+    case StmtKind::kMacro:
+      symbols.store(static_cast<const MacroStmt&>(node).name);
+      break;
     case StmtKind::kCallBlock:
       collect(*static_cast<const CallBlockStmt&>(node).call, symbols);
       break;
@@ -91,7 +103,8 @@ void collect(const Stmt& node, Symbols& symbols) {
     case StmtKind::kBlock:
     case StmtKind::kGeneration:
     case StmtKind::kBreak:
-    case StmtKind::kContinue: break;
+    case StmtKind::kContinue:
+      break;
   }
 }
 
@@ -158,13 +171,13 @@ bool stores_loop(const Stmt& node) {
 bool has_scoped_block(const Stmt& node) {
   if (node.kind == StmtKind::kBlock) {
     const auto& block = static_cast<const BlockStmt&>(node);
-    return block.scoped || std::any_of(block.body.begin(), block.body.end(), [](const auto& child) {
-             return has_scoped_block(*child);
-           });
+    return block.scoped || std::any_of(block.body.begin(), block.body.end(),
+                                       [](const auto& child) { return has_scoped_block(*child); });
   }
   bool found = false;
   for_each_child(
-      node, [](const Expr&) {}, [&](const Stmt& child) { found = found || has_scoped_block(child); });
+      node, [](const Expr&) {},
+      [&](const Stmt& child) { found = found || has_scoped_block(child); });
   return found;
 }
 
@@ -209,7 +222,8 @@ class Annotator {
         ref.slot = resolve(ref.name, ref.offset, frame);
         return;
       }
-      case ExprKind::kConditional: return annotate_children(node, frame.softened());
+      case ExprKind::kConditional:
+        return annotate_children(node, frame.softened());
       case ExprKind::kFilter: {
         auto& filter = static_cast<AppliedExpr&>(node);
         filter.filter = find_filter(filter.name);
@@ -226,7 +240,8 @@ class Annotator {
         }
         return annotate_children(node, frame);
       }
-      default: return annotate_children(node, frame);
+      default:
+        return annotate_children(node, frame);
     }
   }
 
@@ -252,7 +267,9 @@ class Annotator {
         annotate(conditional.otherwise, frame.softened());
         break;
       }
-      case StmtKind::kFor: annotate_for(static_cast<ForStmt&>(node), frame); break;
+      case StmtKind::kFor:
+        annotate_for(static_cast<ForStmt&>(node), frame);
+        break;
       case StmtKind::kMacro: {
         auto& macro = static_cast<MacroStmt&>(node);
         annotate_macro(macro.macro, node.offset, frame);
@@ -267,10 +284,18 @@ class Annotator {
       case StmtKind::kGeneration:
         annotate_macro(static_cast<GenerationStmt&>(node).macro, node.offset, frame);
         break;
-      case StmtKind::kFilterBlock: annotate_filter_block(static_cast<FilterBlockStmt&>(node), frame); break;
-      case StmtKind::kSet: annotate_set(static_cast<SetStmt&>(node), frame); break;
-      case StmtKind::kSetBlock: annotate_set_block(static_cast<SetBlockStmt&>(node), frame); break;
-      case StmtKind::kWith: annotate_with(static_cast<WithStmt&>(node), frame); break;
+      case StmtKind::kFilterBlock:
+        annotate_filter_block(static_cast<FilterBlockStmt&>(node), frame);
+        break;
+      case StmtKind::kSet:
+        annotate_set(static_cast<SetStmt&>(node), frame);
+        break;
+      case StmtKind::kSetBlock:
+        annotate_set_block(static_cast<SetBlockStmt&>(node), frame);
+        break;
+      case StmtKind::kWith:
+        annotate_with(static_cast<WithStmt&>(node), frame);
+        break;
       case StmtKind::kScope: {
         auto& scope = static_cast<ScopeStmt&>(node);
         Symbols symbols(frame.symbols.function(), &frame.symbols);
@@ -279,7 +304,9 @@ class Annotator {
         scope.frame = symbols.frame_info();
         break;
       }
-      case StmtKind::kBlock: annotate_block(static_cast<BlockStmt&>(node), frame); break;
+      case StmtKind::kBlock:
+        annotate_block(static_cast<BlockStmt&>(node), frame);
+        break;
       case StmtKind::kBreak:
       case StmtKind::kContinue:
         if (!frame.in_loop) fail_at(node.offset, "break or continue outside of a loop");

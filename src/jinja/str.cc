@@ -112,9 +112,18 @@ void StrBuilder::append(const Str& text, size_t begin, size_t end) {
   const size_t at = text_.size();
   append(text.view().substr(begin, end - begin));
   const auto& ranges = text.untrusted();
-  for (auto range = first_range(ranges, begin); range != ranges.end() && range->begin < end; ++range) {
+  for (auto range = first_range(ranges, begin); range != ranges.end() && range->begin < end;
+       ++range) {
     mark(at + std::max(range->begin, begin) - begin, at + std::min(range->end, end) - begin);
   }
+}
+
+void StrBuilder::append_repeated(const Str& text, size_t count) {
+  if (text.empty()) return;
+  if (count > (max_bytes_ - text_.size()) / text.size()) {
+    raise_exhausted("text grows beyond ", max_bytes_, " bytes");
+  }
+  for (size_t i = 0; i < count; ++i) append(text);
 }
 
 void StrBuilder::append_instead(const Str& source, size_t begin, size_t end,

@@ -73,6 +73,7 @@ class StrBuilder {
   void append(char c) { append(std::string_view(&c, 1)); }
   void append(const Str& text) { append(text, 0, text.size()); }
   void append(const Str& text, size_t begin, size_t end);
+  void append_repeated(const Str& text, size_t count);
   /// What stands for the bytes [begin, end) of `source`: untrusted when any of them is.
   void append_instead(const Str& source, size_t begin, size_t end, std::string_view text);
   [[nodiscard]] size_t size() const { return text_.size(); }

@@ -60,12 +60,12 @@ Value split_method(Runtime& runtime, const Value& self, Arguments& arguments) {
   const Str& text = subject(runtime, self);
   const size_t splits = max_count(bound, 1);
   if (!bound.has(0) || bound[0].is_none()) {
-    return list_of(runtime, from_right ? rsplit_white_space(text, splits)
-                                       : split_white_space(text, splits));
+    return list_of(runtime,
+                   from_right ? rsplit_white_space(text, splits) : split_white_space(text, splits));
   }
   const std::string_view separator = bound.text(0).view();
-  return list_of(runtime, from_right ? rsplit(text, separator, splits)
-                                     : split(text, separator, splits));
+  return list_of(runtime,
+                 from_right ? rsplit(text, separator, splits) : split(text, separator, splits));
 }
 
 Value splitlines(Runtime& runtime, const Value& self, Arguments& arguments) {
@@ -79,7 +79,8 @@ Value join(Runtime& runtime, const Value& self, Arguments& arguments) {
   StrBuilder out = runtime.builder();
   bool first = true;
   for (const Value& item : runtime.to_vector(bound[0])) {
-    if (!item.is_string()) raise("sequence item: expected str instance, ", type_name(item), " found");
+    if (!item.is_string())
+      raise("sequence item: expected str instance, ", type_name(item), " found");
     if (!first) out.append(separator);
     first = false;
     out.append(matching(runtime, separator, item.as_str()));
@@ -160,8 +161,7 @@ Value affix_method(Runtime& runtime, const Value& self, Arguments& arguments) {
       part.valid ? text.view().substr(part.begin, part.end - part.begin) : std::string_view();
   const auto matches = [&](const Value& affix) {
     if (!affix.is_string()) raise("startswith or endswith takes a string or a tuple of strings");
-    return part.valid &&
-           (at_end ? bytes.ends_with(affix.view()) : bytes.starts_with(affix.view()));
+    return part.valid && (at_end ? bytes.ends_with(affix.view()) : bytes.starts_with(affix.view()));
   };
   if (!bound[0].is(Kind::kTuple)) {
     if (bound[0].is_undefined()) raise(bound[0].undefined_message());
@@ -286,8 +286,8 @@ Value isidentifier(Runtime& runtime, const Value& self, Arguments& arguments) {
   bool valid = !points.empty();
   for (size_t i = 0; i < points.size(); ++i) {
     const char32_t c = points[i];
-    valid = valid && (c == '_' || unicode::is_identifier_start(c) ||
-                      (i > 0 && unicode::is_decimal(c)));
+    valid =
+        valid && (c == '_' || unicode::is_identifier_start(c) || (i > 0 && unicode::is_decimal(c)));
   }
   return Value::boolean(valid);
 }
@@ -319,6 +319,7 @@ constexpr NamedFunction<MethodFunction> kStringMethods[] = {
     {"upper", convert_case<unicode::upper>},
     {"title", convert_case<unicode::title>},
     {"capitalize", convert_case<unicode::capitalize>},
+    {"casefold", convert_case<unicode::casefold>},
     {"swapcase", convert_case<unicode::swapcase>},
     {"rsplit", split_method<true>},
     {"splitlines", splitlines},

@@ -57,7 +57,8 @@ Value find_item(const Value& object, const Value& key) {
       if (index < 0 || index >= range.size()) return Value::missing();
       return Value::integer(range.at(index));
     }
-    default: return Value::missing();
+    default:
+      return Value::missing();
   }
 }
 
@@ -160,8 +161,7 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
     case Kind::kList:
     case Kind::kTuple: {
       const auto& items = object.items();
-      const SliceBounds bounds =
-          slice_bounds(static_cast<Int>(items.size()), start, stop, step);
+      const SliceBounds bounds = slice_bounds(static_cast<Int>(items.size()), start, stop, step);
       std::vector<Value> result;
       result.reserve(static_cast<size_t>(bounds.count));
       for (Int i = 0; i < bounds.count; ++i) {
@@ -174,10 +174,11 @@ Value get_slice(Runtime& runtime, const Value& object, const Value& start, const
     case Kind::kRange: {
       const auto& range = *object.get_if<Range>();
       const SliceBounds bounds = slice_bounds(range.size(), start, stop, step);
-      return Value::object(std::make_shared<Range>(
-          range.at(bounds.start), range.at(bounds.stop), range.step * bounds.step));
+      return Value::object(std::make_shared<Range>(range.at(bounds.start), range.at(bounds.stop),
+                                                   range.step * bounds.step));
     }
-    default: raise("'", type_name(object), "' object cannot be sliced");
+    default:
+      raise("'", type_name(object), "' object cannot be sliced");
   }
 }
 

@@ -39,7 +39,8 @@ uint32_t Symbols::declare_parameter(const std::string& name) {
 
 void Symbols::update_from_branches(const std::vector<Symbols>& branches) {
   std::set<std::string> stored;
-  for (const Symbols& branch : branches) stored.insert(branch.stores_.begin(), branch.stores_.end());
+  for (const Symbols& branch : branches)
+    stored.insert(branch.stores_.begin(), branch.stores_.end());
   for (const std::string& name : stores_) stored.erase(name);
 
   for (const Symbols& branch : branches) {

@@ -50,8 +50,8 @@ class Symbols {
  private:
   struct Load {
     FrameLoad::Action action;
-    std::string name;                // kResolve
-    Reference source{nullptr, 0};    // kAlias
+    std::string name;              // kResolve
+    Reference source{nullptr, 0};  // kAlias
   };
   uint32_t define(const std::string& name, Load load);
 

@@ -45,8 +45,7 @@ class Template {
  public:
   /// Throws kInvalidArgument "NAME:LINE:COL: ..." for syntax errors and kUnsupported for
   /// include, import, extends and other parts that need more than this one template.
-  [[nodiscard]] static Template parse(std::string source,
-                                      std::string name = "chat_template.jinja");
+  [[nodiscard]] static Template parse(std::string source, std::string name = "chat_template.jinja");
 
   /// Renders with the entries of the dict `context` as variables; the context is not changed,
   /// whatever the template does. Throws kInvalidArgument "NAME:LINE:COL: ..." when an operation

@@ -40,8 +40,10 @@ bool is_sequence(const Value& v) {
     case Kind::kList:
     case Kind::kTuple:
     case Kind::kDict:
-    case Kind::kRange: return true;
-    default: return false;
+    case Kind::kRange:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -58,8 +60,7 @@ bool is_callable(Runtime&, const Value& v, Arguments& arguments) {
 }
 
 bool has_remainder(Runtime& runtime, const Value& value, Int divisor, Int rest) {
-  const Value result =
-      binary_operation(runtime, BinaryOp::kModulo, value, Value::integer(divisor));
+  const Value result = binary_operation(runtime, BinaryOp::kModulo, value, Value::integer(divisor));
   return runtime.equal(result, Value::integer(rest));
 }
 
@@ -80,8 +81,7 @@ bool is_divisible_by(Runtime& runtime, const Value& v, Arguments& arguments) {
 }
 
 // All cased characters have the wanted case, and there is one.
-bool has_case(Runtime& runtime, const Value& v, bool (*wanted)(char32_t),
-              bool (*other)(char32_t)) {
+bool has_case(Runtime& runtime, const Value& v, bool (*wanted)(char32_t), bool (*other)(char32_t)) {
   bool found = false;
   for (const char32_t c : utf8::to_utf32(runtime.str(v).view())) {
     if (other(c) || unicode::is_title(c)) return false;
@@ -176,9 +176,9 @@ constexpr NamedFunction<TestFunction> kTests[] = {
 }  // namespace
 
 TestFunction find_test(std::string_view name) {
-  const auto* entry =
-      std::lower_bound(std::begin(kTests), std::end(kTests), name,
-                       [](const auto& test, std::string_view wanted) { return test.name < wanted; });
+  const auto* entry = std::lower_bound(
+      std::begin(kTests), std::end(kTests), name,
+      [](const auto& test, std::string_view wanted) { return test.name < wanted; });
   return entry != std::end(kTests) && entry->name == name ? entry->function : nullptr;
 }
 

@@ -199,9 +199,9 @@ Str pad(Runtime& runtime, const Str& text, Int width, const Str& fill, Side text
   if (text_side == Side::kRight) left = missing;
   if (text_side == Side::kBoth) left = missing / 2 + (missing & width & 1);
   StrBuilder out = runtime.builder();
-  for (Int i = 0; i < left; ++i) out.append(fill);
+  out.append_repeated(fill, clamp_count(left));
   out.append(text);
-  for (Int i = left; i < missing; ++i) out.append(fill);
+  out.append_repeated(fill, clamp_count(missing - left));
   return out.take().as_markup(text.is_markup());
 }
 

@@ -21,7 +21,8 @@ enum class Side { kLeft, kRight, kBoth };
 
 /// Without the characters of `chars` at the ends; without white space when `chars` is null.
 [[nodiscard]] Str strip(const Str& text, const Str* chars, Side side);
-[[nodiscard]] std::vector<Str> split(const Str& text, std::string_view separator, size_t max_splits);
+[[nodiscard]] std::vector<Str> split(const Str& text, std::string_view separator,
+                                     size_t max_splits);
 [[nodiscard]] std::vector<Str> rsplit(const Str& text, std::string_view separator,
                                       size_t max_splits);
 [[nodiscard]] std::vector<Str> split_white_space(const Str& text, size_t max_splits);
@@ -31,6 +32,7 @@ enum class Side { kLeft, kRight, kBoth };
                           size_t max_count);
 
 /// `text` on the named side of as many fill characters as bring it to `width` code points.
-[[nodiscard]] Str pad(Runtime& runtime, const Str& text, Int width, const Str& fill, Side text_side);
+[[nodiscard]] Str pad(Runtime& runtime, const Str& text, Int width, const Str& fill,
+                      Side text_side);
 
 }  // namespace m2::jinja

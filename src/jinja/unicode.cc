@@ -10,12 +10,6 @@
 namespace m2::jinja::unicode {
 namespace {
 
-// Properties of the code points from `begin` up to the next entry.
-struct PropertyRange {
-  uint32_t begin;
-  uint16_t flags;
-};
-
 // Code points first, first + stride, ... last map to themselves plus delta.
 struct CaseRun {
   uint32_t first;
@@ -29,7 +23,8 @@ struct CaseSpecial {
   const char32_t* text;
 };
 
-#include "jinja/unicode_data.inc"
+#include "jinja/unicode_case.inc"
+#include "jinja/unicode_properties.inc"
 
 enum Property : uint16_t {  // the order of tools/make_jinja_unicode.py
   kAlpha = 1 << 0,
@@ -46,10 +41,11 @@ enum Property : uint16_t {  // the order of tools/make_jinja_unicode.py
   kIdentifierStart = 1 << 11,
 };
 
-uint16_t properties(char32_t c) {
-  const auto* next = std::upper_bound(std::begin(kProperties), std::end(kProperties), c,
-                                      [](char32_t v, const PropertyRange& r) { return v < r.begin; });
-  return std::prev(next)->flags;
+constexpr int kPropertyBits = 12;
+
+uint64_t properties(char32_t c) {
+  const uint64_t last = (uint64_t{c} << kPropertyBits) | ((1U << kPropertyBits) - 1);
+  return *std::prev(std::upper_bound(std::begin(kProperties), std::end(kProperties), last));
 }
 
 bool has(char32_t c, uint16_t wanted) { return (properties(c) & wanted) != 0; }
@@ -62,6 +58,7 @@ struct CaseTable {
 const CaseTable kLowerTable{kLowerRuns, kLowerSpecials};
 const CaseTable kUpperTable{kUpperRuns, kUpperSpecials};
 const CaseTable kTitleTable{kTitleRuns, kTitleSpecials};
+const CaseTable kFoldTable{kFoldRuns, kFoldSpecials};
 
 void append_mapped(std::string& out, char32_t c, const CaseTable& table) {
   const auto special =
@@ -130,6 +127,12 @@ std::string upper(std::string_view text) {
 std::string lower(std::string_view text) {
   return convert_each(text, [](std::string& out, const std::u32string& points, size_t i) {
     append_lower(out, points, i);
+  });
+}
+
+std::string casefold(std::string_view text) {
+  return convert_each(text, [](std::string& out, const std::u32string& points, size_t i) {
+    append_mapped(out, points[i], kFoldTable);
   });
 }
 

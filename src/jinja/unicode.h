@@ -23,6 +23,7 @@ namespace m2::jinja::unicode {
 [[nodiscard]] std::string lower(std::string_view text);
 [[nodiscard]] std::string capitalize(std::string_view text);
 [[nodiscard]] std::string title(std::string_view text);
+[[nodiscard]] std::string casefold(std::string_view text);
 [[nodiscard]] std::string swapcase(std::string_view text);
 
 /// At least `digits` lower-case hexadecimal digits.

@@ -12,7 +12,7 @@
 namespace m2::jinja {
 namespace {
 
-constexpr size_t kSmallDict = 8;  // entries that are searched one by one
+constexpr size_t kSmallDict = 8;      // entries that are searched one by one
 constexpr uint64_t kKeySteps = 1000;  // bound on the parts of a tuple used as key
 
 int nesting(const std::vector<Value>& items) {
@@ -94,14 +94,22 @@ Value Value::object(std::shared_ptr<Object> object) {
 
 Kind Value::kind() const {
   switch (data_.index()) {
-    case 0: return Kind::kNone;
-    case 1: return Kind::kMissing;
-    case 2: return Kind::kUndefined;
-    case 3: return Kind::kBool;
-    case 4: return Kind::kInt;
-    case 5: return Kind::kFloat;
-    case 6: return Kind::kString;
-    default: return std::get<std::shared_ptr<Object>>(data_)->kind;
+    case 0:
+      return Kind::kNone;
+    case 1:
+      return Kind::kMissing;
+    case 2:
+      return Kind::kUndefined;
+    case 3:
+      return Kind::kBool;
+    case 4:
+      return Kind::kInt;
+    case 5:
+      return Kind::kFloat;
+    case 6:
+      return Kind::kString;
+    default:
+      return std::get<std::shared_ptr<Object>>(data_)->kind;
   }
 }
 
@@ -126,9 +134,7 @@ Dict& Value::as_dict() const {
   return static_cast<Dict&>(*as_object());
 }
 
-const std::string& Value::undefined_message() const {
-  return std::get<Undefined>(data_)->message;
-}
+const std::string& Value::undefined_message() const { return std::get<Undefined>(data_)->message; }
 
 int Value::depth() const {
   const auto* object = std::get_if<std::shared_ptr<Object>>(&data_);
@@ -241,12 +247,14 @@ Value convert(const nlohmann::ordered_json& json, Trust trust, int depth) {
   M2_REQUIRE(ErrorCode::kInvalidArgument, depth < kMaxValueDepth,
              "template variables: nested deeper than ", kMaxValueDepth);
   switch (json.type()) {
-    case nlohmann::ordered_json::value_t::boolean: return Value::boolean(json.get<bool>());
+    case nlohmann::ordered_json::value_t::boolean:
+      return Value::boolean(json.get<bool>());
     case nlohmann::ordered_json::value_t::number_integer:
       return Value::integer(json.get<int64_t>());
     case nlohmann::ordered_json::value_t::number_unsigned:
       return Value::integer(json.get<uint64_t>());
-    case nlohmann::ordered_json::value_t::number_float: return Value::floating(json.get<double>());
+    case nlohmann::ordered_json::value_t::number_float:
+      return Value::floating(json.get<double>());
     case nlohmann::ordered_json::value_t::string:
       return json_string(json.get_ref<const std::string&>(), trust);
     case nlohmann::ordered_json::value_t::array: {
@@ -262,7 +270,8 @@ Value convert(const nlohmann::ordered_json& json, Trust trust, int depth) {
       }
       return result;
     }
-    default: return Value::none();
+    default:
+      return Value::none();
   }
 }
 

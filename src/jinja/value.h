@@ -38,9 +38,9 @@ enum class Kind : uint8_t {
   kDict,
   kRange,
   kDictView,
-  kIterator,   // a generator: can be walked once
+  kIterator,  // a generator: can be walked once
   kNamespace,
-  kObject,     // whatever else has attributes or can be called
+  kObject,  // whatever else has attributes or can be called
 };
 
 /// What values share by reference. Only lists, dicts and namespaces can be changed.
@@ -97,7 +97,7 @@ class Value {
 
   // Each requires the kind that it names.
   [[nodiscard]] bool as_bool() const { return std::get<bool>(data_); }
-  [[nodiscard]] Int as_int() const;      // bool or int
+  [[nodiscard]] Int as_int() const;       // bool or int
   [[nodiscard]] double as_float() const;  // bool, int or float
   [[nodiscard]] const Str& as_str() const { return std::get<Str>(data_); }
   [[nodiscard]] std::string_view view() const { return as_str().view(); }
@@ -164,8 +164,9 @@ class Dict final : public Object {
   void rebuild_slots();
 
   std::vector<Entry> entries_;
-  std::vector<size_t> hashes_;   // of the keys of entries_
-  std::vector<uint32_t> slots_;  // open addressing: 1 + position in entries_, 0 free; empty while small
+  std::vector<size_t> hashes_;  // of the keys of entries_
+  std::vector<uint32_t>
+      slots_;  // open addressing: 1 + position in entries_, 0 free; empty while small
 };
 
 /// JSON as template values. With kUntrusted every string inside, keys too, is marked. Throws

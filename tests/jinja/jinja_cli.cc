@@ -19,7 +19,8 @@ nlohmann::ordered_json render(const nlohmann::ordered_json& request) {
   try {
     const Trust trust = request.value("untrusted", false) ? Trust::kUntrusted : Trust::kTrusted;
     const auto result = Template::parse(request.at("template"))
-                            .render(from_json(request.at("context"), trust), {.clock = m2::jinja::test::fixed_clock});
+                            .render(from_json(request.at("context"), trust),
+                                    {.clock = m2::jinja::test::fixed_clock});
     return {{"ok", result.text}};
   } catch (const m2::Error& error) {
     return {{"error", error.what()}, {"code", m2::error_code_name(error.code())}};

@@ -15,7 +15,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json load_probes() { return Json::parse(m2::test::read_file(m2::test::golden_path("jinja/probes.json"))); }
+Json load_probes() {
+  return Json::parse(m2::test::read_file(m2::test::golden_path("jinja/probes.json")));
+}
 
 std::string source_of(const Json& probe) {
   if (probe.contains("template")) return probe["template"];

@@ -17,8 +17,8 @@ std::string marked(const std::string& source) {
   context.as_dict().set("u", Value::string("evil é", Trust::kUntrusted));
   context.as_dict().set("w", Value::string(" a,b ", Trust::kUntrusted));
   context.as_dict().set("q", Value::string("x\n\"y", Trust::kUntrusted));
-  context.as_dict().set("l", from_json(nlohmann::ordered_json::parse(R"(["a", {"k": "v"}])"),
-                                       Trust::kUntrusted));
+  context.as_dict().set(
+      "l", from_json(nlohmann::ordered_json::parse(R"(["a", {"k": "v"}])"), Trust::kUntrusted));
   const RenderResult result = Template::parse(source).render(context);
   std::string out;
   size_t begin = 0;
@@ -50,26 +50,33 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"{{ w|trim }}", "[a,b]"}, Case{"{{ w.strip().split(',')|join('-') }}", "[a]-[b]"},
         Case{"{{ ('x' ~ w).split(',')[0] }}", "x[ a]"}, Case{"{{ u.upper() }}", "[EVIL É]"},
         Case{"{{ (t ~ u)|upper }}", "[TRUSTEVIL É]"}, Case{"{{ t|upper }}", "TRUST"},
-        Case{"{{ u|replace('evil', t) }}", "trust[ é]"}, Case{"{{ t|replace('us', u) }}", "tr[evil é]t"},
-        Case{"{{ '%s-%5s'|format(t, u) }}", "trust-[evil é]"}, Case{"{{ '{}<{:>7}>'.format(t, u) }}", "trust< [evil é]>"},
-        Case{"{{ q|tojson }}", "\"[x\\n\\\"y]\""}, Case{"{{ l|tojson }}", "[\"[a]\", {\"[k]\": \"[v]\"}]"},
+        Case{"{{ u|replace('evil', t) }}", "trust[ é]"},
+        Case{"{{ t|replace('us', u) }}", "tr[evil é]t"},
+        Case{"{{ '%s-%5s'|format(t, u) }}", "trust-[evil é]"},
+        Case{"{{ '{}<{:>7}>'.format(t, u) }}", "trust< [evil é]>"},
+        Case{"{{ q|tojson }}", "\"[x\\n\\\"y]\""},
+        Case{"{{ l|tojson }}", "[\"[a]\", {\"[k]\": \"[v]\"}]"},
         Case{"{{ l }}", "['[a]', {'[k]': '[v]'}]"}, Case{"{{ '<' ~ u|e }}", "<[evil é]"},
-        Case{"{{ ('<' ~ u)|indent(2, true) }}", "  <[evil é]"}, Case{"{{ u|string|list|join }}", "[evil é]"},
-        Case{"{% set x = u %}{{ x }}", "[evil é]"}, Case{"{% set x %}a{{ u }}{% endset %}{{ x }}", "a[evil é]"},
+        Case{"{{ ('<' ~ u)|indent(2, true) }}", "  <[evil é]"},
+        Case{"{{ u|string|list|join }}", "[evil é]"}, Case{"{% set x = u %}{{ x }}", "[evil é]"},
+        Case{"{% set x %}a{{ u }}{% endset %}{{ x }}", "a[evil é]"},
         Case{"{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(u) }}", "<[evil é]>"},
         Case{"{% filter trim %} {{ u }} {% endfilter %}", "[evil é]"},
         Case{"{% for c in u[:2] %}{{ c }}.{% endfor %}", "[e].[v]."},
         Case{"{{ {u: 1}|items|list }}", "[('[evil é]', 1)]"}, Case{"{{ u|length }}", "6"},
-        Case{"{{ (u ~ t).removesuffix('trust') }}", "[evil é]"}, Case{"{{ u.partition(' ')[2] }}", "[é]"},
-        Case{"{{ t.join([u, u]) }}", "[evil é]trust[evil é]"}, Case{"{{ u.center(8) }}", " [evil é] "},
-        Case{"{{ [t, u]|sort|join }}", "[evil é]trust"}, Case{"{{ u|urlencode }}", "[evil%20%C3%A9]"},
+        Case{"{{ (u ~ t).removesuffix('trust') }}", "[evil é]"},
+        Case{"{{ u.partition(' ')[2] }}", "[é]"},
+        Case{"{{ t.join([u, u]) }}", "[evil é]trust[evil é]"},
+        Case{"{{ u.center(8) }}", " [evil é] "}, Case{"{{ [t, u]|sort|join }}", "[evil é]trust"},
+        Case{"{{ u|urlencode }}", "[evil%20%C3%A9]"},
         Case{"{{ dict(a=u).a }}{{ namespace(b=u).b }}", "[evil éevil é]"},
         Case{"{{ u|truncate(5, true, '..', 0) }}", "[evi].."}, Case{"{{ u|title }}", "[Evil É]"}));
 
 TEST(Generation, RangesCoverTheBlocks) {
   const RenderResult result =
-      Template::parse("a{% generation %}éb{% endgeneration %}c{% for i in [1,2] %}{% generation %}"
-                      "{{ i }}{% endgeneration %}.{% endfor %}")
+      Template::parse(
+          "a{% generation %}éb{% endgeneration %}c{% for i in [1,2] %}{% generation %}"
+          "{{ i }}{% endgeneration %}.{% endfor %}")
           .render(Value::dict());
   EXPECT_EQ(result.text, "aébc1.2.");
   const std::vector<ByteRange> expected{{1, 4}, {5, 6}, {7, 8}};
@@ -97,7 +104,10 @@ TEST(Str, CountsCodePoints) {
   EXPECT_EQ(text.size(), 7000u);
   for (const size_t index : {0u, 1u, 2u, 3u, 63u, 64u, 65u, 1500u, 2999u, 3000u}) {
     const size_t rest = index % 3;
-    EXPECT_EQ(text.byte_offset(index), index / 3 * 7 + (rest == 0 ? 0 : rest == 1 ? 1 : 3)) << index;
+    EXPECT_EQ(text.byte_offset(index), index / 3 * 7 + (rest == 0   ? 0
+                                                        : rest == 1 ? 1
+                                                                    : 3))
+        << index;
   }
 }
 

@@ -56,7 +56,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"{{ 'a'|nope }}", "t:1:8: ", "no filter named 'nope'"},
                       Case{"{{ 1 is nope }}", "t:1:6: ", "no test named 'nope'"},
                       Case{"{{ 'a'.nope() }}", "t:1:12: ", "'str object' has no attribute 'nope'"},
-                      Case{"{% macro m() %}\n{{ u.x }}{% endmacro %}\n{{ m() }}", "t:2:5: ", "'u' is undefined"},
+                      Case{"{% macro m() %}\n{{ u.x }}{% endmacro %}\n{{ m() }}",
+                           "t:2:5: ", "'u' is undefined"},
                       Case{"{% for a, b in [1] %}{% endfor %}", "t:1:4: ", "not iterable"},
                       Case{"{{ range(1000000) }}", "t:1:9: ", "range too big"},
                       Case{"{% set x.y = 1 %}", "t:1:8: ", "non-namespace"},
@@ -69,9 +70,10 @@ TEST(Errors, RaiseExceptionCarriesTheBareMessage) {
 }
 
 TEST(Errors, OtherTemplatesAreUnsupported) {
-  for (const char* source : {"{% include 'a' %}", "{% import 'a' as b %}", "{% from 'a' import b %}",
-                             "{% extends 'a' %}", "{% autoescape true %}{% endautoescape %}",
-                             "{{ lipsum() }}", "{{ [1]|random }}", "{{ 2 ** 127 }}", "{{ (-8) ** 0.5 }}"}) {
+  for (const char* source :
+       {"{% include 'a' %}", "{% import 'a' as b %}", "{% from 'a' import b %}",
+        "{% extends 'a' %}", "{% autoescape true %}{% endautoescape %}", "{{ lipsum() }}",
+        "{{ [1]|random }}", "{{ 2 ** 127 }}", "{{ (-8) ** 0.5 }}"}) {
     EXPECT_EQ(failure(source).code, ErrorCode::kUnsupported) << source;
   }
 }
@@ -88,23 +90,28 @@ TEST(Errors, ContextMustBeADict) {
 // The immutable sandbox of transformers refuses these; templates made for other engines use them.
 TEST(Changes, ListsAndDictsCanBeChanged) {
   const std::string source =
-      "{% set l = [3, 1] %}{% set _ = l.append(2) %}{% set _ = l.extend('ab') %}{% set _ = l.insert(0, 9) %}"
+      "{% set l = [3, 1] %}{% set _ = l.append(2) %}{% set _ = l.extend('ab') %}{% set _ = "
+      "l.insert(0, 9) %}"
       "{{ l }}{{ l.pop() }}{{ l.pop(0) }}{% set _ = l.pop() %}{% set _ = l.sort() %}{{ l }}"
-      "{% set _ = l.sort(reverse=true) %}{{ l }}{% set _ = l.reverse() %}{% set _ = l.remove(2) %}{{ l }}"
+      "{% set _ = l.sort(reverse=true) %}{{ l }}{% set _ = l.reverse() %}{% set _ = l.remove(2) "
+      "%}{{ l }}"
       "{% set _ = l.clear() %}{{ l }}"
-      "{% set d = {'a': 1} %}{% set _ = d.update({'b': 2}, c=3) %}{{ d.pop('a') }}{{ d.pop('z', 0) }}"
+      "{% set d = {'a': 1} %}{% set _ = d.update({'b': 2}, c=3) %}{{ d.pop('a') }}{{ d.pop('z', 0) "
+      "}}"
       "{{ d.setdefault('q', 5) }}{{ d.popitem() }}{{ d }}{% set _ = d.clear() %}{{ d }}";
   EXPECT_EQ(Template::parse(source).render(Value::dict()).text,
             "[9, 3, 1, 2, 'a', 'b']b9[1, 2, 3][3, 2, 1][1, 3][]105('q', 5){'b': 2, 'c': 3}{}");
   EXPECT_EQ(failure("{{ [].pop() }}").code, ErrorCode::kInvalidArgument);
   EXPECT_EQ(failure("{{ {}.pop('a') }}").code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(failure("{% set d = {'a': 1} %}{% for k in d %}{% set _ = d.update(b=1) %}{% endfor %}").code,
-            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(
+      failure("{% set d = {'a': 1} %}{% for k in d %}{% set _ = d.update(b=1) %}{% endfor %}").code,
+      ErrorCode::kInvalidArgument);
 }
 
 TEST(Templates, RenderInSeveralThreads) {
   const Template chat = Template::parse(
-      "{% set t = 'é' * 300 %}{% macro m(x) %}{{ x[100] }}{% endmacro %}{% for i in range(50) %}{{ m('ü' * 200) }}{{ t[99] }}{% endfor %}");
+      "{% set t = 'é' * 300 %}{% macro m(x) %}{{ x[100] }}{% endmacro %}{% for i in range(50) %}{{ "
+      "m('ü' * 200) }}{{ t[99] }}{% endfor %}");
   const std::string expected = chat.render(Value::dict()).text;
   std::vector<std::jthread> threads;
   for (int i = 0; i < 4; ++i) {

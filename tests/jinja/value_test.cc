@@ -59,9 +59,9 @@ TEST(Dict, NumbersAndTextAreDifferentKeys) {
 }
 
 TEST(FromJson, KeepsTypesOrderAndTrust) {
-  const Value value = from_json(nlohmann::ordered_json::parse(
-                                    R"({"z": [1, 1.0, -5, true, null, "é"], "a": {}})"),
-                                Trust::kUntrusted);
+  const Value value =
+      from_json(nlohmann::ordered_json::parse(R"({"z": [1, 1.0, -5, true, null, "é"], "a": {}})"),
+                Trust::kUntrusted);
   const auto& entries = value.as_dict().entries();
   ASSERT_EQ(entries.size(), 2u);
   EXPECT_EQ(entries[0].first.view(), "z");

@@ -34,6 +34,8 @@ inline void silu_mul(const float* up, std::int64_t size, float* gate) {
   for (std::int64_t j = i; j < size; ++j) gate[j] = rest[j - i] * up[j];
 }
 
+// An element gets the same fused operation wherever it lies: how many elements a task has depends
+// on the number of threads, which must not show in the result.
 inline void add_scaled(float factor, const float* input, std::int64_t size, float* output) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -43,7 +45,15 @@ inline void add_scaled(float factor, const float* input, std::int64_t size, floa
     hn::StoreU(hn::MulAdd(factors, hn::LoadU(d, input + i), hn::LoadU(d, output + i)), d,
                output + i);
   }
-  for (; i < size; ++i) output[i] += factor * input[i];
+  if (i == size) return;
+  HWY_ALIGN float rest_input[HWY_LANES(float)] = {};
+  HWY_ALIGN float rest_output[HWY_LANES(float)] = {};
+  for (std::int64_t j = i; j < size; ++j) {
+    rest_input[j - i] = input[j];
+    rest_output[j - i] = output[j];
+  }
+  hn::Store(hn::MulAdd(factors, hn::Load(d, rest_input), hn::Load(d, rest_output)), d, rest_output);
+  for (std::int64_t j = i; j < size; ++j) output[j] = rest_output[j - i];
 }
 
 }  // namespace m2::cpu::HWY_NAMESPACE

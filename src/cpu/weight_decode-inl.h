@@ -197,14 +197,14 @@ struct F8Format {
 
   HWY_INLINE void decode(const std::uint8_t* bytes, V* out) {
     const hn::Rebind<std::int8_t, D16> di8;
-    const hn::Repartition<hwy::float16_t, D> df16;
-    const hn::Half<decltype(df16)> df16_half;
+    const hn::Half<D16> d16_half;
+    const hn::Rebind<hwy::float16_t, D> df16;
     const auto codes = load_bytes(DU8(), bytes);
     largest = hn::Max(largest, hn::Or(codes, hn::Set(DU8(), 0x80)));
     const auto wide = hn::ShiftLeft<7>(hn::PromoteTo(D16(), hn::BitCast(di8, codes)));
-    const auto half = hn::BitCast(df16, hn::And(wide, hn::Set(D16(), std::int16_t{-0x4001})));
-    out[0] = hn::PromoteTo(D(), hn::LowerHalf(df16_half, half));
-    out[1] = hn::PromoteTo(D(), hn::UpperHalf(df16_half, half));
+    const auto half = hn::And(wide, hn::Set(D16(), std::int16_t{-0x4001}));
+    out[0] = hn::PromoteTo(D(), hn::BitCast(df16, hn::LowerHalf(d16_half, half)));
+    out[1] = hn::PromoteTo(D(), hn::BitCast(df16, hn::UpperHalf(d16_half, half)));
   }
 };
 

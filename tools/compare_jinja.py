@@ -51,8 +51,10 @@ class Generator:
         return self.random.choice(items)
 
     def expression(self, depth=0):
+        if self.random.random() < 0.3:
+            return self.fitting()
         r = self.random.random()
-        if depth > 3 or r < 0.22:
+        if depth > 2 or r < 0.25:
             return self.pick(NAMES) if self.random.random() < 0.65 else self.pick(LITERALS)
         if r < 0.38:
             return f"{self.expression(depth + 1)} {self.pick(BINARY)} {self.expression(depth + 1)}"
@@ -63,7 +65,7 @@ class Generator:
         if r < 0.78:
             return f"{self.operand(depth)}{self.pick(SUBSCRIPTS)}"
         if r < 0.84:
-            return f"{self.operand(depth)} is {self.pick(['', 'not '])}{self.pick(TESTS)}"
+            return f"({self.operand(depth)} is {self.pick(['', 'not '])}{self.pick(TESTS)})"
         if r < 0.88:
             return f"{self.expression(depth + 1)} if {self.expression(depth + 1)}" + (f" else {self.expression(depth + 1)}" if self.random.random() < 0.8 else "")
         if r < 0.91:
@@ -73,6 +75,23 @@ class Generator:
         if r < 0.97:
             return "{" + ", ".join(f"{self.pick(LITERALS)}: {self.expression(depth + 1)}" for _ in range(self.random.randint(0, 2))) + "}"
         return f"({self.expression(depth + 1)})"
+
+    # Mostly fitting ones, so that not too many templates are errors.
+    FITTING = {
+        "s": ["upper()", "strip()", "split()", "split('l', 1)", "replace('l', 'L')", "startswith('H')", "[1:]", "[::-1]", "[0]", "|length", "|title", "|wordcount", "|tojson", "|e", "|list", "|truncate(5)", "|indent", "|reverse"],
+        "l": ["[1:]", "[-1]", "|sort", "|sum", "|max", "|join('-')", "|map('string')|list", "|select('odd')|list", "|batch(2)|list", "|tojson", "|first", "|unique|list", ".index(1)", "|reverse|list", "|slice(2)|list"],
+        "d": [".a", "['b']", "|dictsort", "|items|list", "|length", "|tojson(indent=1)", "|list", "|xmlattr", ".get('q', 5)", "|pprint", "|urlencode"],
+        "p": ["|map(attribute='n')|list", "|selectattr('a', 'defined')|list", "|groupby('n')", "|sort(attribute='n')", "[0].n", "|rejectattr('a')|map(attribute='n')|join", "|tojson(sort_keys=true)", "|last", "[:2]|sum(attribute='a')"],
+        "f": ["|round", "|int", "* 3", "// 2", "% 2", "** 2", "|string", "|tojson", "/ 7", "|abs"],
+        "i": ["* 3", "// 2", "% 4", "** 20", "/ 7", "|string", "|float", "is odd", "- 10"],
+    }
+
+    def fitting(self):
+        name = self.pick(list(self.FITTING))
+        operation = self.pick(self.FITTING[name])
+        dot = "." if operation[0].isalpha() and not operation.startswith("is ") else ""
+        text = name + dot + (" " if operation[0] in "*/%i-" else "") + operation
+        return text if self.random.random() < 0.7 else f"({text}) {self.pick(['~', '==', 'in', 'or', 'and', '!='])} {self.pick(NAMES)}"
 
     def operand(self, depth):
         text = self.expression(depth + 1)
@@ -141,7 +160,7 @@ def comparable(want, got):
     if "cannot be sliced" in got.get("error", ""):
         return False
     # A loop variable that a macro uses after the loop shows as a name of the compiler.
-    text = want.get("ok", "")
+    text = want.get("ok", "").lower()
     return " at 0x" not in text and "<generator" not in text and "missing" not in text
 
 

@@ -55,7 +55,18 @@ void append_range(StrBuilder& out, const Range& range) {
 }
 
 std::string_view recursion_mark(Kind kind) {
-  return kind == Kind::kList ? "[...]" : kind == Kind::kDict ? "{...}" : "...";
+  switch (kind) {
+    case Kind::kList:
+      return "[...]";
+    case Kind::kTuple:
+      return "(...)";
+    case Kind::kDict:
+      return "{...}";
+    case Kind::kNamespace:
+      return "<Namespace {...}>";
+    default:
+      return "...";
+  }
 }
 
 void append_container(StrBuilder& out, const Value& value, Runtime& runtime, Path& path) {

@@ -1,10 +1,11 @@
 #include "jinja/runtime.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 
 #include "jinja/fault.h"
 #include "jinja/repr.h"
+#include "jinja/text.h"
 
 namespace m2::jinja {
 
@@ -83,8 +84,7 @@ bool Runtime::contains(const Value& container, const Value& item) {
       }
       const std::string_view text = container.view();
       charge_scan(text.size());
-      return item.as_str().empty() ||
-             memmem(text.data(), text.size(), item.view().data(), item.view().size()) != nullptr;
+      return find_text(text, item.view(), 0) != std::string_view::npos;
     }
     case Kind::kDict:
       return container.as_dict().find(item) != nullptr;
@@ -174,7 +174,7 @@ std::optional<Value> Cursor::next() {
       if (position_ >= text.size()) return std::nullopt;
       const size_t begin = position_++;
       while (position_ < text.size() && (text.view()[position_] & 0xC0) == 0x80) ++position_;
-      return Value::string(text.substr(begin, position_));
+      return Value::string(text.substr(begin, position_).as_markup(false));
     }
     case Kind::kList:
     case Kind::kTuple: {

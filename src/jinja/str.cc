@@ -20,6 +20,12 @@ size_t skip_code_points(std::string_view text, size_t pos, size_t count) {
   return pos;
 }
 
+// Of valid UTF-8, where counting the bytes that begin code points is enough.
+size_t count_code_points(std::string_view text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(),
+                                           [](char byte) { return !utf8::is_continuation(byte); }));
+}
+
 // The first range that ends behind `pos`.
 std::vector<ByteRange>::const_iterator first_range(const std::vector<ByteRange>& ranges,
                                                    size_t pos) {
@@ -31,7 +37,7 @@ std::vector<ByteRange>::const_iterator first_range(const std::vector<ByteRange>&
 
 struct Str::Data {
   Data(std::string bytes, std::vector<ByteRange> ranges)
-      : text(std::move(bytes)), length(utf8::count(text)), untrusted(std::move(ranges)) {}
+      : text(std::move(bytes)), length(count_code_points(text)), untrusted(std::move(ranges)) {}
 
   const std::string text;
   const size_t length;

@@ -52,6 +52,7 @@ bool is_line_end(char32_t c) {
 size_t find_text(std::string_view text, std::string_view needle, size_t from) {
   if (from > text.size()) return kNotFound;
   if (needle.empty()) return from;
+  if (needle.size() > text.size() - from) return kNotFound;
   // Unlike string_view::find this is linear for every needle.
   const void* found = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
   return found == nullptr ? kNotFound

@@ -114,7 +114,8 @@ each(S, *("{{ " + t + " }}" for t in (
     "s.format_map({'a': 1})", "'{a}'.format_map({'a': 1})")))
 expressions("'a' 'b'.upper()", "'\\'q\\''", "['\\'', '\"', '\\'\"']", "['a\\nb\\t\\\\', '\\x00\\x7f\\xa0é\\u200b😀']", "'tab\\there'", "['\\ud7ff', '\ue000', '\U000e0001']")
 
-expressions("'Straße ΑΣς İŉ'.casefold()", "('x ' * 50)|safe|pprint", "[('x ' * 50)|safe]|pprint")
+probe("{% set ns = namespace(a=1) %}{% set ns.a = [ns] %}{{ ns }}{{ ns.a }}")
+expressions("'ab'|safe|list", "'Straße ΑΣς İŉ'.casefold()", "('x ' * 50)|safe|pprint", "[('x ' * 50)|safe]|pprint")
 
 # Lists, tuples, dicts, ranges.
 C = {"l": [3, 1, 2], "d": {"b": 1, "a": [1, {"x": None}]}, "n": [[1, 2], [3, 4]], "o": {"items": 5, "keys": "k", "1": "one"}}

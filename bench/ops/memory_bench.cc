@@ -21,7 +21,7 @@ void read_memory(benchmark::State& state) {
   Tensor sums(DType::kF32, {kFloats / kStep});
   for (auto _ : state) {
     lanes.run(kFloats / kStep, [&](std::int64_t task, cpu::Buffer&) {
-      sums.as<float>()[task] = kernels.sum(memory.as<float>() + task * kStep, kStep);
+      sums.as<float>()[task] = kernels.read_memory(memory.as<float>() + task * kStep, kStep);
     });
     benchmark::ClobberMemory();
   }

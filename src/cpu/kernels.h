@@ -79,8 +79,8 @@ struct Kernels {
   void (*silu_mul)(const float* up, std::int64_t size, float* gate);
   // output[i] += factor * input[i].
   void (*add_scaled)(float factor, const float* input, std::int64_t size, float* output);
-  // Sum of all elements: what a read-only pass over memory costs, for benchmarks.
-  float (*sum)(const float* input, std::int64_t size);
+  // Sum of all elements, a multiple of 8192: the bandwidth that linear could reach, for benchmarks.
+  float (*read_memory)(const float* input, std::int64_t size);
 };
 
 /// The tables of this build that this machine can run, the best first.

@@ -12,27 +12,29 @@ namespace m2::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Sum of term(v) over all elements; term maps a vector to a vector and zeros to zeros.
-template <class Term>
-HWY_INLINE float sum_terms(const float* input, std::int64_t size, Term term) {
+HWY_INLINE float sum_of_squares(const float* input, std::int64_t size) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   auto sum0 = hn::Zero(d);
   auto sum1 = hn::Zero(d);
   auto sum2 = hn::Zero(d);
   auto sum3 = hn::Zero(d);
+  const auto add_square = [d](auto& sum, const float* at) HWY_ATTR {
+    const auto value = hn::LoadU(d, at);
+    sum = hn::MulAdd(value, value, sum);
+  };
   std::int64_t i = 0;
   for (; i + 4 * lanes <= size; i += 4 * lanes) {
-    sum0 = term(hn::LoadU(d, input + i), sum0);
-    sum1 = term(hn::LoadU(d, input + i + lanes), sum1);
-    sum2 = term(hn::LoadU(d, input + i + 2 * lanes), sum2);
-    sum3 = term(hn::LoadU(d, input + i + 3 * lanes), sum3);
+    add_square(sum0, input + i);
+    add_square(sum1, input + i + lanes);
+    add_square(sum2, input + i + 2 * lanes);
+    add_square(sum3, input + i + 3 * lanes);
   }
-  for (; i + lanes <= size; i += lanes) sum0 = term(hn::LoadU(d, input + i), sum0);
+  for (; i + lanes <= size; i += lanes) add_square(sum0, input + i);
   if (i < size) {
     HWY_ALIGN float rest[HWY_LANES(float)] = {};
     for (std::int64_t j = i; j < size; ++j) rest[j - i] = input[j];
-    sum1 = term(hn::Load(d, rest), sum1);
+    add_square(sum1, rest);
   }
   const auto total = hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3));
   return hn::GetLane(hn::SumOfLanes(d, total));
@@ -42,8 +44,7 @@ inline void rms_norm(const float* input, const float* weight, std::int64_t size,
                      float* output) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const float sum =
-      sum_terms(input, size, [](auto v, auto acc) HWY_ATTR { return hn::MulAdd(v, v, acc); });
+  const float sum = sum_of_squares(input, size);
   const float factor = 1.0F / __builtin_sqrtf(sum / static_cast<float>(size) + eps);
   const auto factors = hn::Set(d, factor);
   std::int64_t i = 0;
@@ -52,10 +53,6 @@ inline void rms_norm(const float* input, const float* weight, std::int64_t size,
     hn::StoreU(hn::Mul(hn::LoadU(d, weight + i), normalised), d, output + i);
   }
   for (; i < size; ++i) output[i] = weight[i] * (input[i] * factor);
-}
-
-inline float sum(const float* input, std::int64_t size) {
-  return sum_terms(input, size, [](auto v, auto acc) HWY_ATTR { return hn::Add(v, acc); });
 }
 
 }  // namespace m2::cpu::HWY_NAMESPACE

@@ -5,6 +5,7 @@
 #include "cpu/linear-inl.h"
 #include "cpu/moe_experts-inl.h"
 #include "cpu/qk_norm_rope-inl.h"
+#include "cpu/read_memory-inl.h"
 #include "cpu/rms_norm-inl.h"
 
 namespace m2::cpu::HWY_NAMESPACE {
@@ -17,7 +18,7 @@ constexpr Kernels kKernels = {
     .rotate = rotate,
     .silu_mul = silu_mul,
     .add_scaled = add_scaled,
-    .sum = sum,
+    .read_memory = read_memory,
 };
 
 }  // namespace m2::cpu::HWY_NAMESPACE

@@ -159,7 +159,7 @@ struct SliceExpr : Expr {  // only as the index of an item
 
 struct CallArguments {
   std::vector<ExprPtr> positional;
-  std::vector<std::pair<std::string, ExprPtr>> keyword;
+  std::vector<std::pair<Str, ExprPtr>> keyword;
   ExprPtr star, double_star;  // may be null
 };
 

@@ -33,7 +33,7 @@ FilteredIterator::FilteredIterator(Interpreter& interpreter, const ForStmt& loop
 std::optional<Value> FilteredIterator::next(Runtime& runtime) {
   runtime.check_stack();
   while (auto item = cursor_.next()) {
-    if (interpreter_.passes_filter(loop_, activation_, *item)) return item;
+    if (auto passed = interpreter_.filter_item(loop_, activation_, *item)) return passed;
   }
   return std::nullopt;
 }
@@ -73,6 +73,12 @@ std::optional<Value> LoopObject::advance() {
   before_ = std::move(current_);
   current_ = *item;
   return item;
+}
+
+std::optional<Value> LoopObject::next_item() {
+  auto item = advance();
+  if (!item) return std::nullopt;
+  return Value::tuple({*std::move(item), Value::object(shared_from_this())});
 }
 
 std::optional<Int> LoopObject::length(Runtime& runtime) {

@@ -59,6 +59,8 @@ class LoopObject final : public DynamicObject {
   [[nodiscard]] Value call(Runtime& runtime, Arguments& arguments) override;
   [[nodiscard]] Value attribute(Runtime& runtime, std::string_view name) override;
   [[nodiscard]] std::optional<Int> length(Runtime& runtime) override;
+  [[nodiscard]] bool iterable() const override { return true; }
+  [[nodiscard]] std::optional<Value> next_item() override;  // takes it away from the loop
   void clear() override;
 
   [[nodiscard]] Value cycle(const Arguments& arguments) const;

@@ -131,6 +131,18 @@ Value sequence_index(Runtime& runtime, const Value& self, Arguments& arguments) 
   raise(runtime.repr(bound[0]).view(), " is not in the sequence");
 }
 
+Value range_count(Runtime& runtime, const Value& self, Arguments& arguments) {
+  const BoundArguments bound("count", arguments, {"value"}, 1, Keywords::kForbidden);
+  return Value::integer(runtime.contains(self, bound[0]) ? 1 : 0);
+}
+
+Value range_index(Runtime& runtime, const Value& self, Arguments& arguments) {
+  const BoundArguments bound("index", arguments, {"value"}, 1, Keywords::kForbidden);
+  if (!bound[0].is_number() || !runtime.contains(self, bound[0])) raise("value is not in range");
+  const auto& range = *self.get_if<Range>();
+  return Value::integer((static_cast<Int>(bound[0].as_float()) - range.start) / range.step);
+}
+
 std::shared_ptr<Dict> shared_dict(const Value& self) {
   return std::static_pointer_cast<Dict>(self.as_object());
 }
@@ -222,6 +234,11 @@ constexpr NamedFunction<MethodFunction> kTupleMethods[] = {
     {"index", sequence_index},
 };
 
+constexpr NamedFunction<MethodFunction> kRangeMethods[] = {
+    {"count", range_count},
+    {"index", range_index},
+};
+
 constexpr NamedFunction<MethodFunction> kDictMethods[] = {
     {"clear", container_clear},
     {"copy", dict_copy},
@@ -253,6 +270,8 @@ MethodTable methods_of(Kind kind) {
       return kTupleMethods;
     case Kind::kDict:
       return kDictMethods;
+    case Kind::kRange:
+      return kRangeMethods;
     case Kind::kFloat:
       return kFloatMethods;
     case Kind::kInt:

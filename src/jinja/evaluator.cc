@@ -156,11 +156,12 @@ void Interpreter::evaluate_arguments(const CallArguments& source, Arguments& arg
   if (!mapping.is_dict()) raise("argument after ** must be a mapping, not ", type_name(mapping));
   for (const auto& [name, value] : mapping.as_dict().entries()) {
     if (!name.is_string()) raise("keywords must be strings");
+    runtime_.charge(arguments.keyword.size());
     const bool repeated =
         std::any_of(arguments.keyword.begin(), arguments.keyword.end(),
                     [&](const auto& other) { return other.first == name.view(); });
     if (repeated) raise("got multiple values for keyword argument '", name.view(), "'");
-    arguments.keyword.emplace_back(std::string(name.view()), value);
+    arguments.keyword.emplace_back(name.as_str(), value);
   }
 }
 
@@ -168,7 +169,7 @@ Value Interpreter::evaluate_call(const CallExpr& node, std::optional<Value> call
   const Value callee = evaluate(*node.callee);
   Arguments arguments;
   evaluate_arguments(node.arguments, arguments);
-  if (caller) arguments.keyword.emplace_back("caller", *std::move(caller));
+  if (caller) arguments.keyword.emplace_back(Str("caller"), *std::move(caller));
   return runtime_.call(callee, arguments);
 }
 

@@ -87,16 +87,18 @@ double round_float(double value, int digits) {
 
 Value round_integer(Int value, Int digits) {
   if (digits >= 0) return Value::integer(value);
+  constexpr Int kMostDigits = 37;  // twice that power of ten still fits
+  if (digits < -kMostDigits) raise_unsupported("rounding an integer to more than 37 digits");
   Int unit = 1;
-  for (Int i = 0; i < -digits; ++i) {
-    if (i >= 38) return Value::integer(0);
-    unit *= 10;
-  }
+  for (Int i = 0; i < -digits; ++i) unit *= 10;
   Int rest = value % unit;
   Int whole = value - rest;
   if (rest < 0) rest = -rest;
   const bool up = rest * 2 > unit || (rest * 2 == unit && (whole / unit) % 2 != 0);
-  if (up) whole += value < 0 ? -unit : unit;
+  if (!up) return Value::integer(whole);
+  if (__builtin_add_overflow(whole, value < 0 ? -unit : unit, &whole)) {
+    raise_unsupported("integer has more than 128 bits");
+  }
   return Value::integer(whole);
 }
 

@@ -159,7 +159,7 @@ Mapper make_mapper(Arguments arguments) {
         named("default") != keyword.end() ? named("default")->second : Value::none();
     for (const auto& [name, value] : keyword) {
       if (name != "attribute" && name != "default") {
-        raise("map: unexpected keyword argument '", name, "'");
+        raise("map: unexpected keyword argument '", name.view(), "'");
       }
     }
     return [getter = AttributeGetter(attribute, fallback.is_none() ? Value::missing() : fallback)](

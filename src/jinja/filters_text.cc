@@ -106,7 +106,7 @@ Value filter_truncate(Runtime& runtime, const Value& input, Arguments& arguments
   if (length < end_length) raise("truncate: the length is smaller than the end");
   if (leeway < 0) raise("truncate: the leeway is negative");
   const auto input_length = runtime.length(input);
-  if (input_length && *input_length <= length + leeway) return input;  // of whatever type
+  if (input_length && *input_length - leeway <= length) return input;  // of whatever type
   const Str& text = required_text(input, "truncate");
   Str kept = text.substr(0, text.byte_offset(static_cast<size_t>(length - end_length)));
   if (!bound.flag(1)) kept = rsplit(kept, " ", 1)[0];
@@ -143,7 +143,9 @@ Value filter_format(Runtime& runtime, const Value& input, Arguments& arguments) 
     return format_percent(runtime, text, Value::tuple(std::move(arguments.positional)));
   }
   Value values = Value::dict();
-  for (auto& [name, value] : arguments.keyword) values.as_dict().set(name, std::move(value));
+  for (auto& [name, value] : arguments.keyword) {
+    values.as_dict().set(Value::string(name), std::move(value));
+  }
   return format_percent(runtime, text, values);
 }
 

@@ -160,7 +160,9 @@ void fill_dict(Runtime& runtime, Dict& dict, std::string_view function, Argument
       }
     }
   }
-  for (auto& [name, value] : arguments.keyword) dict.set(name, std::move(value));
+  for (auto& [name, value] : arguments.keyword) {
+    dict.set(Value::string(name), std::move(value));
+  }
 }
 
 Value find_global(std::string_view name) {

@@ -1,11 +1,9 @@
 #include "jinja/interpreter.h"
 
-#include <algorithm>
-
 #include "jinja/builtins.h"
 #include "jinja/callables.h"
 #include "jinja/fault.h"
-#include "jinja/operators.h"
+#include "jinja/interpreter_scopes.h"
 #include "jinja/repr.h"
 
 namespace m2::jinja {
@@ -34,66 +32,6 @@ Value copy_containers(const Value& value) {
 }
 
 }  // namespace
-
-// Makes an activation current; keeps it when something made in it may need it later.
-class Interpreter::ActivationScope {
- public:
-  ActivationScope(Interpreter& interpreter, uint32_t num_slots, Activation* closure)
-      : interpreter_(interpreter),
-        activation_(std::make_unique<Activation>(num_slots, closure)),
-        previous_(interpreter.activation_) {
-    interpreter.runtime_.charge(1 + num_slots);
-    interpreter.activation_ = activation_.get();
-  }
-  ~ActivationScope() {
-    interpreter_.activation_ = previous_;
-    if (activation_->captured) interpreter_.captured_.push_back(std::move(activation_));
-  }
-  ActivationScope(const ActivationScope&) = delete;
-  ActivationScope& operator=(const ActivationScope&) = delete;
-
- private:
-  Interpreter& interpreter_;
-  std::unique_ptr<Activation> activation_;
-  Activation* previous_;
-};
-
-// Collects what is printed.
-class Interpreter::OutputScope {
- public:
-  explicit OutputScope(Interpreter& interpreter)
-      : interpreter_(interpreter),
-        buffer_(interpreter.runtime_.builder()),
-        previous_(interpreter.output_) {
-    interpreter.output_ = &buffer_;
-  }
-  ~OutputScope() { interpreter_.output_ = previous_; }
-  OutputScope(const OutputScope&) = delete;
-  OutputScope& operator=(const OutputScope&) = delete;
-  [[nodiscard]] Str take() { return buffer_.take(); }
-
- private:
-  Interpreter& interpreter_;
-  StrBuilder buffer_;
-  StrBuilder* previous_;
-};
-
-// Counts macros and recursive loops inside each other.
-class Interpreter::CallDepth {
- public:
-  explicit CallDepth(Interpreter& interpreter) : depth_(interpreter.call_depth_) {
-    if (depth_ >= interpreter.runtime_.max_call_depth()) {
-      raise_exhausted("macros and loops call each other too deeply");
-    }
-    ++depth_;
-  }
-  ~CallDepth() { --depth_; }
-  CallDepth(const CallDepth&) = delete;
-  CallDepth& operator=(const CallDepth&) = delete;
-
- private:
-  int& depth_;
-};
 
 Interpreter::Interpreter(const Ast& ast, const Value& context, const RenderOptions& options)
     : ast_(ast),
@@ -268,79 +206,6 @@ Interpreter::Flow Interpreter::execute_if(const IfStmt& node) {
   return execute(node.otherwise);
 }
 
-Interpreter::Flow Interpreter::execute_for(const ForStmt& node) {
-  const Value iterable = evaluate(*node.iterable);
-  if (!node.recursive) return run_loop(node, iterable, 0, activation_);
-  activation_->captured = true;  // the loop variable can start the loop again
-  print(run_recursive_loop(node, activation_, iterable, 0));
-  return Flow::kNormal;
-}
-
-Interpreter::Flow Interpreter::run_loop(const ForStmt& node, const Value& iterable, int depth,
-                                        Activation* closure) {
-  Value items = iterable;
-  if (node.test) {
-    closure->captured = true;  // the filter runs later, perhaps after this function
-    items = Value::object(std::make_shared<FilteredIterator>(*this, node, closure, iterable));
-  }
-  const bool ran =
-      node.uses_loop ? run_tracked_loop(node, items, depth, closure) : run_plain_loop(node, items);
-  leave_frame(node.frame);
-  if (ran || node.otherwise.empty()) return Flow::kNormal;
-  enter_frame(node.otherwise_frame);
-  const Flow flow = execute(node.otherwise);
-  leave_frame(node.otherwise_frame);
-  return flow;
-}
-
-bool Interpreter::run_plain_loop(const ForStmt& node, const Value& iterable) {
-  bool ran = false;
-  Cursor cursor(runtime_, iterable);
-  while (const auto item = cursor.next()) {
-    assign(*node.target, *item);
-    enter_frame(node.frame);
-    const Flow flow = execute(node.body);
-    if (flow == Flow::kNormal) ran = true;
-    if (flow == Flow::kBreak) break;
-  }
-  return ran;
-}
-
-bool Interpreter::run_tracked_loop(const ForStmt& node, const Value& iterable, int depth,
-                                   Activation* closure) {
-  bool ran = false;
-  const auto loop = std::make_shared<LoopObject>(*this, node, closure, iterable, depth);
-  while (const auto item = loop->advance()) {
-    assign(*node.target, *item);
-    activation_->slots[node.loop_slot] = Value::object(loop);
-    enter_frame(node.frame);
-    const Flow flow = execute(node.body);
-    if (flow == Flow::kNormal) ran = true;
-    if (flow == Flow::kBreak) break;
-  }
-  return ran;
-}
-
-Value Interpreter::run_recursive_loop(const ForStmt& loop, Activation* closure,
-                                      const Value& iterable, int depth) {
-  runtime_.check_stack();
-  const CallDepth call(*this);
-  const ActivationScope scope(*this, loop.function.num_slots, closure);
-  OutputScope output(*this);
-  run_loop(loop, iterable, depth, closure);
-  return runtime_.text(output.take());
-}
-
-bool Interpreter::passes_filter(const ForStmt& loop, Activation& activation, const Value& item) {
-  Activation* const previous = activation_;
-  activation_ = &activation;
-  enter_frame(loop.filter_frame);
-  assign(*loop.filter_target, item);
-  const bool passes = truthy(evaluate(*loop.test));
-  activation_ = previous;
-  return passes;
-}
-
 Interpreter::Flow Interpreter::execute_filter_block(const FilterBlockStmt& node) {
   enter_frame(node.frame);
   Value result;
@@ -399,11 +264,6 @@ void Interpreter::execute_set(const SetStmt& node) {
   assign(*node.target, evaluate(*node.value));
 }
 
-Value Interpreter::make_macro(const MacroBody& macro, std::string name) {
-  activation_->captured = true;
-  return Value::object(std::make_shared<MacroObject>(*this, macro, std::move(name), activation_));
-}
-
 void Interpreter::execute_macro(const MacroStmt& node) {
   Value macro = make_macro(node.macro, node.name);
   if (node.exported) exported_.as_dict().set(node.name, macro);
@@ -437,71 +297,6 @@ void Interpreter::execute_block(const BlockStmt& node) {
     execute(node.body);
   }
   block_variables_ = previous;
-}
-
-// ---- Macros ----
-
-Value Interpreter::call_macro(const MacroBody& macro, const std::string& name, Activation* closure,
-                              Arguments& arguments) {
-  runtime_.check_stack();
-  const CallDepth call(*this);
-  const ActivationScope scope(*this, macro.function.num_slots, closure);
-  OutputScope output(*this);
-  bind_macro_arguments(macro, name, arguments);
-  enter_frame(macro.frame);
-  for (size_t i = 0; i < macro.parameters.size(); ++i) {
-    Value& parameter = slot(macro.parameters[i]->slot);
-    if (!parameter.is_missing()) continue;
-    const size_t first_default = macro.parameters.size() - macro.defaults.size();
-    parameter =
-        i >= first_default
-            ? evaluate(*macro.defaults[i - first_default])
-            : Value::undefined("parameter '" + macro.parameters[i]->name + "' was not provided");
-  }
-  execute(macro.body);
-  return runtime_.text(output.take());
-}
-
-void Interpreter::bind_macro_arguments(const MacroBody& macro, const std::string& name,
-                                       Arguments& arguments) {
-  auto& keyword = arguments.keyword;
-  const auto take_keyword = [&](std::string_view wanted) {
-    const auto found = std::find_if(keyword.begin(), keyword.end(),
-                                    [&](const auto& entry) { return entry.first == wanted; });
-    if (found == keyword.end()) return Value::missing();
-    Value value = std::move(found->second);
-    keyword.erase(found);
-    return value;
-  };
-  auto& slots = activation_->slots;
-  const size_t num_parameters = macro.parameters.size();
-  const size_t num_positional = std::min(arguments.positional.size(), num_parameters);
-  bool caller_bound = false;
-  for (size_t i = 0; i < num_parameters; ++i) {
-    const std::string& parameter = macro.parameters[i]->name;
-    caller_bound = caller_bound || parameter == "caller";
-    slots[macro.parameters[i]->slot.index] =
-        i < num_positional ? arguments.positional[i] : take_keyword(parameter);
-  }
-  if (macro.uses_caller && !caller_bound) {
-    Value caller = take_keyword("caller");
-    const bool given = !caller.is_missing() && !caller.is_none();
-    slots[macro.caller_slot] = given ? std::move(caller) : Value::undefined("No caller defined");
-  }
-  if (macro.uses_kwargs) {
-    Value rest = Value::dict();
-    for (auto& [key, value] : keyword) rest.as_dict().set(key, std::move(value));
-    slots[macro.kwargs_slot] = std::move(rest);
-  } else if (!keyword.empty()) {
-    raise("macro '", name, "' takes no keyword argument '", keyword[0].first, "'");
-  }
-  if (macro.uses_varargs) {
-    slots[macro.varargs_slot] =
-        Value::tuple({arguments.positional.begin() + static_cast<ptrdiff_t>(num_positional),
-                      arguments.positional.end()});
-  } else if (arguments.positional.size() > num_parameters) {
-    raise("macro '", name, "' takes not more than ", num_parameters, " argument(s)");
-  }
 }
 
 }  // namespace m2::jinja

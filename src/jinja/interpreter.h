@@ -33,8 +33,10 @@ class Interpreter {
                                  Activation* closure, Arguments& arguments);
   [[nodiscard]] Value run_recursive_loop(const ForStmt& loop, Activation* closure,
                                          const Value& iterable, int depth);
-  /// Whether the filter of `loop` lets `item` pass; runs in an activation made by the caller.
-  [[nodiscard]] bool passes_filter(const ForStmt& loop, Activation& activation, const Value& item);
+  /// What the filter of `loop` makes of `item`: nothing when it does not pass, and what the targets
+  /// unpack comes out as tuples. Runs in an activation made by the caller.
+  [[nodiscard]] std::optional<Value> filter_item(const ForStmt& loop, Activation& activation,
+                                                 const Value& item);
   [[nodiscard]] Runtime& runtime() { return runtime_; }
 
  private:

@@ -49,7 +49,7 @@ class Namespace final : public Object {
 
 struct Arguments {
   std::vector<Value> positional;
-  std::vector<std::pair<std::string, Value>> keyword;
+  std::vector<std::pair<Str, Value>> keyword;  // names may come from a dict of the input
 };
 
 /// Something with attributes of its own, or something to call, or both.
@@ -63,6 +63,8 @@ class DynamicObject : public Object {
   /// Missing when there is no such attribute.
   [[nodiscard]] virtual Value attribute(Runtime& runtime, std::string_view name);
   [[nodiscard]] virtual std::optional<Int> length(Runtime&) { return std::nullopt; }
+  [[nodiscard]] virtual bool iterable() const { return false; }
+  [[nodiscard]] virtual std::optional<Value> next_item() { return std::nullopt; }
 };
 
 using NativeFunction = Value (*)(Runtime&, Arguments&);

@@ -37,24 +37,29 @@ std::string_view symbol(BinaryOp op) {
         type_name(b), "'");
 }
 
-[[noreturn]] void integer_overflow() { raise_unsupported("integer has more than 128 bits"); }
+// The least integer is refused as well, so that every integer has a negative.
+Int checked(bool overflow, const Int& value) {
+  constexpr Int kLeast = -static_cast<Int>(~static_cast<unsigned __int128>(0) >> 1);
+  if (overflow || value < kLeast) raise_unsupported("integer has more than 128 bits");
+  return value;
+}
 
 Int add(Int a, Int b) {
   Int result = 0;
-  if (__builtin_add_overflow(a, b, &result)) integer_overflow();
-  return result;
+  const bool overflow = __builtin_add_overflow(a, b, &result);
+  return checked(overflow, result);
 }
 
 Int subtract(Int a, Int b) {
   Int result = 0;
-  if (__builtin_sub_overflow(a, b, &result)) integer_overflow();
-  return result;
+  const bool overflow = __builtin_sub_overflow(a, b, &result);
+  return checked(overflow, result);
 }
 
 Int multiply(Int a, Int b) {
   Int result = 0;
-  if (__builtin_mul_overflow(a, b, &result)) integer_overflow();
-  return result;
+  const bool overflow = __builtin_mul_overflow(a, b, &result);
+  return checked(overflow, result);
 }
 
 Int floor_divide(Int a, Int b) {
@@ -95,10 +100,6 @@ Value integer_operation(BinaryOp op, Int a, Int b) {
       break;
   }
   if (b == 0) raise("division by zero");
-  if (b == -1 && op != BinaryOp::kDivide) {  // the least integer has no counterpart
-    if (op == BinaryOp::kModulo) return Value::integer(0);
-    return Value::integer(subtract(0, a));
-  }
   if (op == BinaryOp::kDivide) {
     return Value::floating(static_cast<double>(a) / static_cast<double>(b));
   }

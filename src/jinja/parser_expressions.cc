@@ -367,7 +367,7 @@ CallArguments Parser::parse_call_arguments() {
       std::string name = advance().text;
       advance();
       if (!names.insert(name).second) fail_at(offset, "keyword argument repeated: " + name);
-      arguments.keyword.emplace_back(std::move(name), parse_expression());
+      arguments.keyword.emplace_back(Str(std::move(name)), parse_expression());
     } else {
       ensure(!arguments.star && !arguments.double_star && arguments.keyword.empty());
       arguments.positional.push_back(parse_expression());

@@ -96,7 +96,8 @@ bool Runtime::contains(const Value& container, const Value& item) {
     return view->dict->find(item) != nullptr;
   }
   if (const auto* range = container.get_if<Range>(); range != nullptr && item.is_integral()) {
-    const Int offset = item.as_int() - range->start;
+    Int offset = 0;
+    if (__builtin_sub_overflow(item.as_int(), range->start, &offset)) return false;
     return offset % range->step == 0 && offset / range->step >= 0 &&
            offset / range->step < range->size();
   }
@@ -150,6 +151,8 @@ bool Cursor::can_iterate(const Value& value) {
     case Kind::kDictView:
     case Kind::kIterator:
       return true;
+    case Kind::kObject:
+      return value.get_if<DynamicObject>()->iterable();
     default:
       return false;
   }
@@ -199,6 +202,8 @@ std::optional<Value> Cursor::next() {
     }
     case Kind::kIterator:
       return iterable_.get_if<Iterator>()->next(runtime_);
+    case Kind::kObject:
+      return iterable_.get_if<DynamicObject>()->next_item();
     default:
       return std::nullopt;  // undefined is empty
   }
@@ -214,12 +219,13 @@ BoundArguments::BoundArguments(std::string_view function, Arguments& arguments,
   }
   std::move(arguments.positional.begin(), arguments.positional.end(), values_.begin());
   for (auto& [name, value] : arguments.keyword) {
-    const auto* match = std::find(names.begin(), names.end(), name);
+    const auto* match = std::find(names.begin(), names.end(), name.view());
     if (match == names.end() || keywords == Keywords::kForbidden) {
-      raise(function, "() got an unexpected keyword argument '", name, "'");
+      raise(function, "() got an unexpected keyword argument '", name.view(), "'");
     }
     Value& target = values_[static_cast<size_t>(match - names.begin())];
-    if (!target.is_missing()) raise(function, "() got multiple values for argument '", name, "'");
+    if (!target.is_missing())
+      raise(function, "() got multiple values for argument '", name.view(), "'");
     target = std::move(value);
   }
   for (size_t i = 0; i < num_required; ++i) {

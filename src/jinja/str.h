@@ -51,6 +51,8 @@ class Str {
   [[nodiscard]] Str substr(size_t begin, size_t end) const;
   [[nodiscard]] Str substr(size_t begin) const { return substr(begin, size()); }
 
+  friend bool operator==(const Str& text, std::string_view other) { return text.view() == other; }
+
   /// `text` made from this string in a way that keeps no positions: wholly untrusted when any
   /// byte of this string is. Keeps the markup mark.
   [[nodiscard]] Str derive(std::string text) const;

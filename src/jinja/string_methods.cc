@@ -215,8 +215,9 @@ Value zfill(Runtime& runtime, const Value& self, Arguments& arguments) {
   const Str& text = subject(runtime, self);
   const bool sign = text.view().starts_with('-') || text.view().starts_with('+');
   const size_t sign_size = sign ? 1 : 0;
-  const Str digits = pad(runtime, text.substr(sign_size),
-                         bound.integer(0) - static_cast<Int>(sign_size), Str("0"), Side::kRight);
+  const Str digits =
+      pad(runtime, text.substr(sign_size),
+          std::max<Int>(bound.integer(0), 1) - static_cast<Int>(sign_size), Str("0"), Side::kRight);
   StrBuilder out = runtime.builder();
   out.append(text, 0, sign_size);
   out.append(digits);
@@ -301,7 +302,7 @@ Value format_map(Runtime& runtime, const Value& self, Arguments& arguments) {
   if (!bound[0].is_dict()) raise("format_map() takes a mapping");
   Arguments entries;
   for (const auto& [key, value] : bound[0].as_dict().entries()) {
-    if (key.is_string()) entries.keyword.emplace_back(std::string(key.view()), value);
+    if (key.is_string()) entries.keyword.emplace_back(key.as_str(), value);
   }
   return format_braces(runtime, subject(runtime, self), entries);
 }

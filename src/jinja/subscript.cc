@@ -119,6 +119,11 @@ Value find_attribute(Runtime& runtime, const Value& object, std::string_view nam
     const Value* found = space->attributes.find(name);
     return found == nullptr ? Value::missing() : *found;
   }
+  if (const auto* range = object.get_if<Range>()) {
+    if (name == "start") return Value::integer(range->start);
+    if (name == "stop") return Value::integer(range->stop);
+    if (name == "step") return Value::integer(range->step);
+  }
   if (const auto* tuple = object.get_if<Tuple>()) {
     const auto field = std::find(tuple->field_names.begin(), tuple->field_names.end(), name);
     if (field != tuple->field_names.end()) {

@@ -194,7 +194,7 @@ Str replace(Runtime& runtime, const Str& text, const Str& from, const Str& to, s
 
 Str pad(Runtime& runtime, const Str& text, Int width, const Str& fill, Side text_side) {
   if (fill.length() != 1) raise("the fill character must be exactly one character long");
-  const Int missing = width - static_cast<Int>(text.length());
+  const Int missing = std::max<Int>(width, 0) - static_cast<Int>(text.length());
   if (missing <= 0) return text;
   Int left = 0;
   if (text_side == Side::kRight) left = missing;

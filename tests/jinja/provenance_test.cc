@@ -70,7 +70,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"{{ u.center(8) }}", " [evil é] "}, Case{"{{ [t, u]|sort|join }}", "[evil é]trust"},
         Case{"{{ u|urlencode }}", "[evil%20%C3%A9]"},
         Case{"{{ dict(a=u).a }}{{ namespace(b=u).b }}", "[evil éevil é]"},
-        Case{"{{ u|truncate(5, true, '..', 0) }}", "[evi].."}, Case{"{{ u|title }}", "[Evil É]"}));
+        Case{"{{ u|truncate(5, true, '..', 0) }}", "[evi].."}, Case{"{{ u|title }}", "[Evil É]"},
+        // Names of keyword arguments that come from the input stay marked.
+        Case{"{% macro m() %}{{ kwargs }}{% endmacro %}{{ m(**l[1]) }}", "{'[k]': '[v]'}"},
+        Case{"{{ dict(**l[1]) }}{{ namespace(**l[1]) }}",
+             "{'[k]': '[v]'}<Namespace {'[k]': '[v]'}>"},
+        Case{"{{ '%(k)s'|format(**l[1]) }}", "[v]"}, Case{"{{ '{k}'.format_map(l[1]) }}", "[v]"}));
 
 TEST(Generation, RangesCoverTheBlocks) {
   const RenderResult result =

@@ -119,6 +119,25 @@ TEST(Templates, RenderInSeveralThreads) {
   }
 }
 
+TEST(Templates, IntegersBeyondTheirRangeAreRefused) {
+  const std::string most = "{% set m = 2 ** 126 - 1 + 2 ** 126 %}";
+  EXPECT_EQ(Template::parse(most + "{{ m }} {{ -m }} {{ -m // -1 }}").render(Value::dict()).text,
+            "170141183460469231731687303715884105727 -170141183460469231731687303715884105727 "
+            "170141183460469231731687303715884105727");
+  for (const char* expression :
+       {"m + 1", "-m - 1", "m * 2", "m ** 2", "m - (-1)", "m|round(-38)", "[m, 1]|sum"}) {
+    EXPECT_EQ(failure(most + "{{ " + expression + " }}").code, ErrorCode::kUnsupported)
+        << expression;
+  }
+  // Where Python takes any integer, those at the border do no harm.
+  const std::string uses =
+      "{{ 'abc'[m:] }}{{ 'abc'[-m:m:m] }}{{ [1][m] is defined }}{{ m in range(9) }}"
+      "{{ 'a'.center(-m) }}{{ 'a'.zfill(-m) }}{{ 'abc'|truncate(m, leeway=m) }}{{ -m in range(9) }}"
+      "{{ 'a'.find('a', m) }}{{ [1].index(1, -m) }}{{ 1.5|round(m) }}{{ 1.5|round(-m) }}";
+  EXPECT_EQ(Template::parse(most + uses).render(Value::dict()).text,
+            "aFalseFalseaaabcFalse-101.50.0");
+}
+
 TEST(Templates, BigIntegersAreExact) {
   const Value context = from_json(nlohmann::ordered_json::parse(R"({"n": 18446744073709551615})"));
   EXPECT_EQ(Template::parse("{{ n }} {{ n * 10 }} {{ n|tojson }}").render(context).text,

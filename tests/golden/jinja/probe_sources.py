@@ -115,6 +115,10 @@ each(S, *("{{ " + t + " }}" for t in (
 expressions("'a' 'b'.upper()", "'\\'q\\''", "['\\'', '\"', '\\'\"']", "['a\\nb\\t\\\\', '\\x00\\x7f\\xa0é\\u200b😀']", "'tab\\there'", "['\\ud7ff', '\ue000', '\U000e0001']")
 
 probe("{% set ns = namespace(a=1) %}{% set ns.a = [ns] %}{{ ns }}{{ ns.a }}")
+for t in ("{% for x in [1,2,3,4] %}{{ x }}{{ 9 in loop }}{% endfor %}", "{% for a, b in [[1, 2], [3, 4]] if a %}{{ loop.nextitem }}{{ loop.previtem }}{% endfor %}",
+          "{% for a, b in [[1, 2], [3, 4]] %}{{ loop.nextitem }}{% endfor %}", "{% for x in [1,2,3] %}{{ loop|list|length }}{% endfor %}", "{% for x in [1] %}{{ loop is iterable }}{{ loop is sequence }}{% endfor %}",
+          "{{ range(5).count(2) }}{{ range(1, 9, 2).index(5) }}{{ range(3).start }}{{ range(3).stop }}{{ range(3).step }}", "{{ range(3).index(7) }}", "{{ range(3).count('a') }}{{ range(3).index(2.0) }}", "{% for (a, b), c in [[(1, 2), 3]] if c %}{{ a }}{{ b }}{{ c }}{% endfor %}"):
+    probe(t)
 expressions("'ab'|safe|list", "'Straße ΑΣς İŉ'.casefold()", "('x ' * 50)|safe|pprint", "[('x ' * 50)|safe]|pprint")
 
 # Lists, tuples, dicts, ranges.

@@ -17,7 +17,8 @@ import tempfile
 import numpy as np
 import torch
 from safetensors.numpy import load_file
-from transformers import MiniMaxM2ForCausalLM
+from transformers import MiniMaxM2Config, MiniMaxM2ForCausalLM
+from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BOUND = 1e-4  # absolute, on float32 logits and every other output
@@ -97,10 +98,20 @@ def greedy_difference(binary, directory, model, batch, scratch):
     return different
 
 
+def load_reference(directory):
+    config = MiniMaxM2Config.from_pretrained(directory)
+    rotary_dim = getattr(config, "rotary_dim", None)
+    if rotary_dim and "partial_rotary_factor" not in config.rope_parameters:
+        # transformers 5.1.0 ignores the hub's rotary_dim and would rotate every dimension.
+        config.rope_parameters["partial_rotary_factor"] = rotary_dim / config.head_dim
+    return MiniMaxM2ForCausalLM.from_pretrained(
+        directory, config=config, dtype=torch.float32, attn_implementation="eager",
+        experts_implementation="eager",
+    ).eval()  # fmt: skip
+
+
 def compare(binary, directory, repeats, scratch):
-    model = MiniMaxM2ForCausalLM.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="eager", experts_implementation="eager"
-    ).eval()
+    model = load_reference(directory)
     worst = {}
     different = 0
     for seed in range(repeats):
@@ -121,7 +132,8 @@ def main():
     parser.add_argument("--binary", default=ROOT / "build/release/m2")
     parser.add_argument("--repeats", type=int, default=3, help="random batches for each checkpoint")
     options = parser.parse_args()
-    torch.manual_seed(0)
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     failed = 0
     with tempfile.TemporaryDirectory() as scratch:
         for directory in directories():

@@ -78,8 +78,9 @@ class Parity : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(Parity, ForwardPass) {
-  const CausalLmOutputs outputs = causal_lm_forward(
-      loaded_.model(), inputs(), {.hidden_states = true, .router_logits = true, .attentions = true});
+  const CausalLmOutputs outputs =
+      causal_lm_forward(loaded_.model(), inputs(),
+                        {.hidden_states = true, .router_logits = true, .attentions = true});
   const double logits = compare("logits", outputs.logits.as<float>());
   const double hidden_states = compare("hidden_states", outputs.study.hidden_states);
   const double router_logits = compare("router_logits", outputs.study.router_logits);
@@ -89,9 +90,10 @@ TEST_P(Parity, ForwardPass) {
   const auto layers = static_cast<std::size_t>(loaded_.config().num_hidden_layers);
   EXPECT_EQ(outputs.study.hidden_states.size(), layers + 1);
   EXPECT_EQ(outputs.study.attentions.size(), layers);
-  std::printf("parity %-18s logits %.1e hidden %.1e router %.1e attentions %.1e loss %.1e "
-              "aux %.1e\n",
-              GetParam().c_str(), logits, hidden_states, router_logits, attentions, loss, aux_loss);
+  std::printf(
+      "parity %-18s logits %.1e hidden %.1e router %.1e attentions %.1e loss %.1e "
+      "aux %.1e\n",
+      GetParam().c_str(), logits, hidden_states, router_logits, attentions, loss, aux_loss);
 }
 
 TEST_P(Parity, DefaultArguments) {

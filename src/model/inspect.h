@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <map>
 
-#include "model/config.h"
+#include "m2/config.h"
 #include "model/weights.h"
 #include "tensor/dtype.h"
 

@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "model/config.h"
+#include "m2/config.h"
 #include "model/inspect.h"
 #include "model/rope.h"
 

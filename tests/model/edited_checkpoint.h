@@ -9,7 +9,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/file_images.h"
-#include "model/config.h"
+#include "m2/config.h"
 #include "model/weights.h"
 #include "support/paths.h"
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/mapped_file.h"
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

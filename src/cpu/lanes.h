@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/thread_pool.h"
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2::cpu {
 

@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "tensor/dtype.h"
+#include "m2/dtype.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace m2::cpu::HWY_NAMESPACE {

@@ -7,7 +7,7 @@
 
 #include "m2/config.h"
 #include "model/weights.h"
-#include "tensor/dtype.h"
+#include "m2/dtype.h"
 
 namespace m2 {
 

@@ -15,13 +15,6 @@ TensorView first(const Tensor& buffer, const Shape& shape) {
   return {buffer.view().data, buffer.view().dtype, shape};
 }
 
-Tensor copy_of(const TensorView& source) {
-  Tensor copy(source.dtype, source.shape);
-  std::copy_n(static_cast<const std::byte*>(source.data), source.num_bytes(),
-              static_cast<std::byte*>(copy.view().data));
-  return copy;
-}
-
 }  // namespace
 
 struct MiniMaxM2::Pass {
@@ -174,7 +167,7 @@ void MiniMaxM2::moe_block(const Pass& pass, std::size_t layer) {
                         .output = residual});
   if (pass.options.study.router_logits) {
     backend_.synchronize();
-    pass.options.study_outputs->router_logits.push_back(copy_of(router_logits));
+    pass.options.study_outputs->router_logits.push_back(Tensor::copy_of(router_logits));
   }
 }
 
@@ -200,7 +193,7 @@ TensorView MiniMaxM2::logits(std::span<const std::int32_t> rows) {
 void MiniMaxM2::record_hidden_states(const Pass& pass, const TensorView& hidden_states) {
   if (!pass.options.study.hidden_states) return;
   backend_.synchronize();
-  pass.options.study_outputs->hidden_states.push_back(copy_of(hidden_states));
+  pass.options.study_outputs->hidden_states.push_back(Tensor::copy_of(hidden_states));
 }
 
 // Room for the probabilities of a layer, where the study wants them; absent otherwise.

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "m2/config.h"
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

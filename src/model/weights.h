@@ -12,7 +12,7 @@
 #include "m2/config.h"
 #include "ops/moe_experts.h"
 #include "quant/weight_view.h"
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

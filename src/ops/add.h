@@ -1,7 +1,7 @@
 // Elementwise sum in place.
 #pragma once
 
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

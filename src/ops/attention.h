@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

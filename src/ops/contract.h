@@ -1,7 +1,7 @@
 // What the contract checks of the operations share.
 #pragma once
 
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

@@ -1,7 +1,7 @@
 // Root-mean-square layer norm.
 #pragma once
 
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 namespace m2 {
 

@@ -1,4 +1,4 @@
-#include "tensor/dtype.h"
+#include "m2/dtype.h"
 
 #include <array>
 #include <cmath>
@@ -133,12 +133,18 @@ f8e4m3 to_f8e4m3(float value) {
 
 float load_float(const void* data, DType dtype, std::int64_t index) {
   switch (dtype) {
-    case DType::kF32: return load<float>(data, index);
-    case DType::kF16: return to_float(load<f16>(data, index));
-    case DType::kBF16: return to_float(load<bf16>(data, index));
-    case DType::kF8E4M3: return to_float(load<f8e4m3>(data, index));
-    case DType::kF64: return static_cast<float>(load<double>(data, index));
-    default: fail(ErrorCode::kInternal, "load_float: not a floating dtype: ", dtype_name(dtype));
+    case DType::kF32:
+      return load<float>(data, index);
+    case DType::kF16:
+      return to_float(load<f16>(data, index));
+    case DType::kBF16:
+      return to_float(load<bf16>(data, index));
+    case DType::kF8E4M3:
+      return to_float(load<f8e4m3>(data, index));
+    case DType::kF64:
+      return static_cast<float>(load<double>(data, index));
+    default:
+      fail(ErrorCode::kInternal, "load_float: not a floating dtype: ", dtype_name(dtype));
   }
 }
 

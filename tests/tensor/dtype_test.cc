@@ -1,4 +1,4 @@
-#include "tensor/dtype.h"
+#include "m2/dtype.h"
 
 #include <gtest/gtest.h>
 

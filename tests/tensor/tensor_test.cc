@@ -1,4 +1,4 @@
-#include "tensor/tensor.h"
+#include "m2/tensor.h"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,17 @@
 namespace m2 {
 
 enum class DType : std::uint8_t {
-  kF32, kF16, kBF16, kF8E4M3, kF64, kI64, kI32, kI16, kI8, kU8, kBool,
+  kF32,
+  kF16,
+  kBF16,
+  kF8E4M3,
+  kF64,
+  kI64,
+  kI32,
+  kI16,
+  kI8,
+  kU8,
+  kBool,
 };
 
 /// Bytes of one element.

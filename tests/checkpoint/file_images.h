@@ -1,6 +1,8 @@
 // Safetensors images and folders made by the tests.
 #pragma once
 
+#include "m2/error.h"
+
 #include <unistd.h>
 
 #include <cstdint>

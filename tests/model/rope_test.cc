@@ -9,6 +9,7 @@
 #include <string>
 
 #include "checkpoint/safetensors.h"
+#include "m2/error.h"
 #include "support/paths.h"
 
 namespace m2 {

@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "m2/error.h"
 #include "model/edited_checkpoint.h"
 
 namespace m2 {

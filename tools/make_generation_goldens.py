@@ -298,7 +298,12 @@ FIELDS = [
     "repetition_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids",
     "remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens",
     "begin_suppress_tokens", "renormalize_logits", "temperature", "top_h", "top_k", "top_p",
-    "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "stop_strings",
+    "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "stop_strings", "num_beams",
+    "early_stopping", "length_penalty", "guidance_scale", "num_assistant_tokens",
+    "num_assistant_tokens_schedule", "assistant_confidence_threshold", "prompt_lookup_num_tokens",
+    "max_matching_ngram_size", "cache_implementation", "cache_config", "prefill_chunk_size",
+    "return_dict_in_generate", "output_scores", "output_logits", "output_hidden_states",
+    "output_attentions",
 ]  # fmt: skip
 
 
@@ -367,6 +372,8 @@ RESOLVE_CASES = [
     ({}, None, {"eos_token_id": [1, 2], "stop_strings": ["a", "b"]}, {"num_tokens": 7}),
     ({"eos_token_id": [1, 2]}, None, {"eos_token_id": None}, {"num_tokens": 7}),
     ({}, None, {"no_such_option": 1}, {"num_tokens": 7}),
+    ({"num_beams": 3}, None, {"num_return_sequences": 3}, {"num_tokens": 7}),
+    ({"num_beams": 3, "length_penalty": 0.5}, {"early_stopping": True}, {"num_beams": 2}, {"num_tokens": 7}),
     ({"repetition_penalty": 1.1, "bad_words_ids": [[1, 2]]}, {"typical_p": 0.3}, {"min_p": 0.1},
      {"num_tokens": 7}),
 ]  # fmt: skip
@@ -375,6 +382,15 @@ READ_CASES = [
     {},
     HUB,
     {"num_beams": 1, "early_stopping": False, "length_penalty": 1.0, "temperature": None},
+    {"num_beams": 4, "early_stopping": "never", "length_penalty": -0.5, "num_return_sequences": 4},
+    {"num_beams": 4, "num_return_sequences": 5},
+    {"early_stopping": True, "length_penalty": 2.0},
+    {"use_cache": False, "cache_implementation": "static", "cache_config": {"nbits": 4, "q_group_size": 64, "residual_length": 128}},
+    {"cache_implementation": "quantized", "cache_config": {"nbits": 8, "q_group_size": 32, "residual_length": 16}},
+    {"output_scores": True, "output_logits": True, "output_hidden_states": True, "output_attentions": True},
+    {"output_scores": True, "return_dict_in_generate": True},
+    {"guidance_scale": 1.5, "prompt_lookup_num_tokens": 3, "max_matching_ngram_size": 4, "prefill_chunk_size": 7},
+    {"num_assistant_tokens": 5, "num_assistant_tokens_schedule": "heuristic", "assistant_confidence_threshold": 0.2},
     {"max_new_tokens": -1},
     {"early_stopping": "sometimes"},
     {"cache_implementation": "no such cache"},

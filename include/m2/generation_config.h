@@ -28,6 +28,21 @@ struct ExponentialDecay {
   bool operator==(const ExponentialDecay&) const = default;
 };
 
+/// When beam search stops although beams are still running.
+enum class EarlyStopping {
+  kNo,     ///< when no running beam can beat the worst finished one at its present length
+  kYes,    ///< as soon as num_beams candidates are finished
+  kNever,  ///< the same as kNo, judged at the length that would serve the running beam best
+};
+
+/// What a quantised cache is made with.
+struct QuantizedCacheConfig {
+  std::int64_t nbits = 4;
+  std::int64_t q_group_size = 64;
+  std::int64_t residual_length = 128;
+  bool operator==(const QuantizedCacheConfig&) const = default;
+};
+
 /// Generation options, named as in generation_config.json. An empty field is "not set": a lower
 /// source or the default fills it (merge, with_defaults). Ranges of the score-shaping fields are
 /// checked where they become active, so a value that does not matter does no harm.
@@ -47,8 +62,20 @@ struct GenerationConfig {
 
   // Strategy.
   std::optional<bool> do_sample;  ///< sampling; otherwise the best token
+  std::optional<std::int64_t> num_beams;
+  std::optional<EarlyStopping> early_stopping;  ///< beams only
+  std::optional<double> length_penalty;         ///< beams only: score / new tokens ^ length_penalty
   std::optional<std::int64_t> num_return_sequences;
   std::optional<bool> use_cache;
+  std::optional<double> guidance_scale;  ///< classifier-free guidance with a negative prompt
+  std::optional<std::int64_t> num_assistant_tokens;  ///< draft length; of the assistant's config
+  std::optional<std::string> num_assistant_tokens_schedule;  ///< likewise
+  std::optional<double> assistant_confidence_threshold;      ///< likewise: a draft ends below it
+  std::optional<std::int64_t> prompt_lookup_num_tokens;      ///< drafts from the prompt itself
+  std::optional<std::int64_t> max_matching_ngram_size;       ///< of prompt lookup; empty: 2
+  std::optional<std::string> cache_implementation;           ///< "dynamic", "static", ...
+  std::optional<QuantizedCacheConfig> cache_config;          ///< of "quantized"
+  std::optional<std::int64_t> prefill_chunk_size;            ///< prompt tokens in a forward pass
   std::optional<std::int64_t> seed;  ///< not in the reference: key of the sampler's generator
 
   // Score shaping, always active.
@@ -76,6 +103,13 @@ struct GenerationConfig {
   std::optional<double> epsilon_cutoff;
   std::optional<double> eta_cutoff;
 
+  // What generate() returns besides the tokens.
+  std::optional<bool> return_dict_in_generate;  ///< without it the others have no effect
+  std::optional<bool> output_scores;
+  std::optional<bool> output_logits;
+  std::optional<bool> output_hidden_states;
+  std::optional<bool> output_attentions;
+
   /// Fields of modes that are not done here, present at a value that means "off", and metadata:
   /// name -> JSON text. They are written back by to_json and have no effect.
   std::map<std::string, std::string> neutral;
@@ -95,7 +129,8 @@ struct GenerationConfig {
   static GenerationConfig from_pretrained(const std::filesystem::path& directory);
 
   /// Sets the fields that the JSON object names, as keywords of a call do; a null turns a field
-  /// off for good. Throws as from_json does and then changes nothing.
+  /// off for good. Throws as from_json does and then changes nothing; fields that contradict each
+  /// other are left to validate(), for what they lack may come from another source.
   void update_from_json(std::string_view text);
 
   /// The fields that are set, as the text of generation_config.json.

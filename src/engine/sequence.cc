@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "generation/mode.h"
 #include "generation/sampler.h"
 
 namespace m2 {
@@ -29,6 +30,7 @@ EngineRequest checked(EngineRequest request) {
              request.position_ids.empty() || request.position_ids.size() == count,
              "position_ids: expected ", count, " elements, got ", request.position_ids.size());
   M2_CHECK(request.config.max_length.has_value(), "the configuration must be resolved");
+  generation::require_single_sequence(request.config);
   return request;
 }
 

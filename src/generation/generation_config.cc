@@ -4,7 +4,6 @@
 #include "generation/generation_config_fields.h"
 
 #include <algorithm>
-#include <type_traits>
 
 namespace m2 {
 namespace {
@@ -14,8 +13,14 @@ GenerationConfig default_config() {
   config.max_length = 20;
   config.min_length = 0;
   config.do_sample = false;
+  config.num_beams = 1;
+  config.early_stopping = EarlyStopping::kNo;
+  config.length_penalty = 1.0;
   config.num_return_sequences = 1;
   config.use_cache = true;
+  config.num_assistant_tokens = 20;
+  config.num_assistant_tokens_schedule = "constant";
+  config.assistant_confidence_threshold = 0.4;
   config.encoder_repetition_penalty = 1.0;
   config.repetition_penalty = 1.0;
   config.frequency_penalty = 0.0;
@@ -29,12 +34,9 @@ GenerationConfig default_config() {
   config.typical_p = 1.0;
   config.epsilon_cutoff = 0.0;
   config.eta_cutoff = 0.0;
+  config.return_dict_in_generate = false;
+  config.output_scores = false;
   return config;
-}
-
-template <typename T>
-bool differs(const std::optional<T>& field, std::type_identity_t<T> off) {
-  return field.has_value() && *field != off;
 }
 
 // The reference's rules for max_length: who gave it decides whether it counts the prompt.
@@ -100,37 +102,6 @@ GenerationConfig GenerationConfig::merge(const GenerationConfig& over) const {
 }
 
 GenerationConfig GenerationConfig::with_defaults() const { return default_config().merge(*this); }
-
-void GenerationConfig::validate() const {
-  M2_REQUIRE(ErrorCode::kInvalidArgument, !max_new_tokens || *max_new_tokens > 0,
-             "max_new_tokens: expected more than 0, got ", *max_new_tokens);
-  M2_REQUIRE(ErrorCode::kInvalidArgument, !num_return_sequences || *num_return_sequences >= 1,
-             "num_return_sequences: expected 1 or more, got ", *num_return_sequences);
-  M2_REQUIRE(ErrorCode::kInvalidArgument,
-             !num_return_sequences || *num_return_sequences == 1 || do_sample.value_or(false),
-             "num_return_sequences: ", *num_return_sequences,
-             " sequences need do_sample, greedy decoding has only one");
-}
-
-std::vector<std::string> GenerationConfig::warnings() const {
-  std::vector<std::string> found;
-  if (pad_token_id && *pad_token_id < 0) {
-    found.push_back(concat("pad_token_id: ", *pad_token_id, " is no token id"));
-  }
-  if (do_sample.value_or(false)) return found;
-  const auto check = [&](const char* name, bool is_set) {
-    if (is_set) found.push_back(concat(name, ": has no effect without do_sample"));
-  };
-  check("temperature", differs(temperature, 1.0));
-  check("top_p", differs(top_p, 1.0));
-  check("min_p", min_p.has_value());
-  check("top_h", top_h.has_value());
-  check("typical_p", differs(typical_p, 1.0));
-  check("top_k", differs(top_k, 50));
-  check("epsilon_cutoff", differs(epsilon_cutoff, 0.0));
-  check("eta_cutoff", differs(eta_cutoff, 0.0));
-  return found;
-}
 
 ResolvedGeneration resolve_generation_config(const GenerationConfig& model,
                                              const GenerationConfig& call,

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "generation/generation_config_fields.h"
+#include "generation/neutral_fields.h"
 
 #include <nlohmann/json.hpp>
 
@@ -24,12 +25,8 @@ constexpr int kMaxDepth = 32;  // json::dump recurses
 // Lengths are added to each other; 2^31 - 1 keeps every sum small and every id an int32.
 constexpr std::int64_t kMaxInteger = std::numeric_limits<std::int32_t>::max();
 
-std::string dump(const json& value) {
-  return value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
-}
-
 std::string excerpt(const json& value) {
-  std::string text = dump(value);
+  std::string text = value.dump(-1, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace);
   return text.size() > 80 ? text.substr(0, 80) + "..." : text;
 }
 
@@ -97,6 +94,29 @@ void read(std::string_view name, const json& value, SequenceBias& out) {
   out.bias = static_cast<float>(value[1].get<double>());
 }
 
+void read(std::string_view name, const json& value, EarlyStopping& out) {
+  if (!value.is_boolean() && value != "never") fail_type(name, R"(true, false or "never")", value);
+  out = value.is_string()   ? EarlyStopping::kNever
+        : value.get<bool>() ? EarlyStopping::kYes
+                            : EarlyStopping::kNo;
+}
+
+void read(std::string_view name, const json& value, QuantizedCacheConfig& out) {
+  if (!value.is_object()) fail_type(name, "an object", value);
+  for (const auto& [key, item] : value.items()) {
+    if (key == "nbits") {
+      out.nbits = read_integer(key, item);
+    } else if (key == "q_group_size") {
+      out.q_group_size = read_integer(key, item);
+    } else if (key == "residual_length") {
+      out.residual_length = read_integer(key, item);
+    } else {
+      fail(ErrorCode::kUnsupported, name, ": ", key,
+           " is an option of the reference's own backends");
+    }
+  }
+}
+
 void read(std::string_view name, const json& value, ExponentialDecay& out) {
   if (!value.is_array() || value.size() != 2) fail_type(name, "[start, factor]", value);
   read(name, value[0], out.start);
@@ -135,6 +155,15 @@ json write(const SequenceBias& bias) {
   return json::array({bias.ids, bias.bias});
 }
 json write(const ExponentialDecay& decay) { return json::array({decay.start, decay.factor}); }
+json write(EarlyStopping early_stopping) {
+  if (early_stopping == EarlyStopping::kNever) return "never";
+  return early_stopping == EarlyStopping::kYes;
+}
+json write(const QuantizedCacheConfig& config) {
+  return {{"nbits", config.nbits},
+          {"q_group_size", config.q_group_size},
+          {"residual_length", config.residual_length}};
+}
 json write(const std::vector<SequenceBias>& biases) {
   json list = json::array();
   for (const auto& bias : biases) list.push_back(write(bias));
@@ -146,108 +175,6 @@ json write(const std::vector<std::int32_t>& ids) {
 template <typename T>
 json write(const T& value) {
   return value;
-}
-
-// A field of a mode that is not done: the values besides null that mean "off", and the mode's name.
-struct NeutralField {
-  const char* name;
-  std::vector<json> off;
-  const char* mode;
-};
-
-const std::vector<NeutralField>& neutral_fields() {
-  static const std::vector<NeutralField> kFields = {
-      {"early_stopping", {false}, "beam search"},
-      {"num_beams", {1}, "beam search"},
-      {"length_penalty", {1.0}, "beam search"},
-      {"low_memory", {false}, "beam search"},
-      {"num_beam_groups", {1}, "group beam search"},
-      {"diversity_penalty", {0.0}, "group beam search"},
-      {"constraints", {}, "constrained beam search"},
-      {"force_words_ids", {}, "constrained beam search"},
-      {"penalty_alpha", {}, "contrastive search"},
-      {"dola_layers", {}, "DoLa decoding"},
-      {"prompt_lookup_num_tokens", {}, "assisted generation"},
-      {"assistant_early_exit", {}, "assisted generation"},
-      {"is_assistant", {false}, "assisted generation"},
-      {"max_matching_ngram_size", {2}, "assisted generation"},
-      {"num_assistant_tokens", {20}, "assisted generation"},
-      {"num_assistant_tokens_schedule", {"constant"}, "assisted generation"},
-      {"assistant_confidence_threshold", {0.4}, "assisted generation"},
-      {"assistant_lookbehind", {10}, "assisted generation"},
-      {"target_lookbehind", {10}, "assisted generation"},
-      {"guidance_scale", {1.0}, "classifier-free guidance"},
-      {"watermarking_config", {}, "watermarking"},
-      {"token_healing", {false}, "token healing"},
-      {"cache_implementation", {"dynamic", "dynamic_full"}, "a cache other than the growing one"},
-      {"cache_config", {}, "a cache other than the growing one"},
-      {"prefill_chunk_size", {}, "a prefill chunk size per call"},
-      {"compile_config", {}, "compilation"},
-      {"disable_compile", {true, false}, "compilation"},
-      {"decoder_start_token_id", {}, "an encoder-decoder model"},
-      {"output_scores", {false}, "output of scores"},
-      {"output_logits", {false}, "output of logits"},
-      {"output_attentions", {false}, "output of attentions"},
-      {"output_hidden_states", {false}, "output of hidden states"},
-      {"return_dict_in_generate", {false}, "a result object"},
-  };
-  return kFields;
-}
-
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-  for (const auto candidate : names) {
-    if (name == candidate) return true;
-  }
-  return false;
-}
-
-bool is_metadata(std::string_view name) {
-  return is_one_of(name, {"transformers_version", "_from_model_config", "_commit_hash",
-                          "_original_object_hash"});
-}
-
-bool is_call_argument(std::string_view name) {
-  return is_one_of(name, {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn",
-                          "synced_gpus", "assistant_model", "streamer", "negative_prompt_ids",
-                          "negative_prompt_attention_mask"});
-}
-
-const NeutralField* find_neutral(std::string_view name) {
-  for (const auto& field : neutral_fields()) {
-    if (name == field.name) return &field;
-  }
-  return nullptr;
-}
-
-// Values that the reference itself refuses, told apart from those that only this library does.
-void check_known_value(const std::string& name, const json& value) {
-  if (name == "early_stopping" && !value.is_boolean() && value != "never") {
-    fail_type(name, R"(true, false or "never")", value);
-  }
-  if (name != "cache_implementation") return;
-  const bool is_known = value.is_string() &&
-                        is_one_of(value.get_ref<const std::string&>(),
-                                  {"dynamic", "dynamic_full", "offloaded", "quantized", "static",
-                                   "offloaded_static", "sliding_window", "hybrid", "hybrid_chunked",
-                                   "offloaded_hybrid", "offloaded_hybrid_chunked", "paged"});
-  if (!is_known) fail_type(name, "the name of a cache", value);
-}
-
-void read_neutral(const NeutralField& field, const json& value, GenerationConfig& config) {
-  if (value.is_null()) {
-    config.neutral.erase(field.name);
-    return;
-  }
-  check_known_value(field.name, value);
-  for (const json& off : field.off) {
-    // Comparing types first: JSON numbers compare by value, and 1 and 1.0 both mean off.
-    if (off.is_number() == value.is_number() && off == value) {
-      config.neutral[field.name] = dump(value);
-      return;
-    }
-  }
-  fail(ErrorCode::kUnsupported, field.name, ": ", excerpt(value), " asks for ", field.mode,
-       ", which is not supported");
 }
 
 // Returns false if no field has that name.
@@ -265,13 +192,7 @@ bool read_field(const std::string& name, const json& value, GenerationConfig& co
 
 bool read_entry(const std::string& name, const json& value, GenerationConfig& config) {
   if (read_field(name, value, config)) return true;
-  if (const NeutralField* field = find_neutral(name)) {
-    read_neutral(*field, value, config);
-    return true;
-  }
-  if (!is_metadata(name)) return false;
-  if (!value.is_null()) config.neutral[name] = dump(value);
-  return true;
+  return generation::read_neutral_field(name, value, config.neutral);
 }
 
 json parse_object(std::string_view text, ErrorCode code, const std::string& where) {
@@ -293,12 +214,12 @@ json parse_object(std::string_view text, ErrorCode code, const std::string& wher
 void read_object(const json& object, GenerationConfig& config) {
   std::string unknown;
   for (const auto& [name, value] : object.items()) {
-    M2_REQUIRE(ErrorCode::kInvalidArgument, !is_call_argument(name), name,
+    M2_REQUIRE(ErrorCode::kInvalidArgument, !generation::is_call_argument(name), name,
                ": is an argument of the call, not of the configuration");
     if (!read_entry(name, value, config)) unknown += (unknown.empty() ? "" : ", ") + name;
   }
   M2_REQUIRE(ErrorCode::kInvalidArgument, unknown.empty(), "unknown generation option: ", unknown);
-  config.validate();
+  generation::validate_fields(config);
 }
 
 std::string read_text(const std::filesystem::path& path) {
@@ -314,6 +235,7 @@ std::string read_text(const std::filesystem::path& path) {
 GenerationConfig GenerationConfig::from_json(std::string_view text) {
   GenerationConfig config;
   read_object(parse_object(text, ErrorCode::kInvalidArgument, "generation config"), config);
+  config.validate();
   return config;
 }
 
@@ -323,6 +245,7 @@ GenerationConfig GenerationConfig::from_pretrained(const std::filesystem::path& 
   const auto own = directory / "generation_config.json";
   if (std::filesystem::is_regular_file(own, ignored)) {
     read_object(parse_object(read_text(own), ErrorCode::kCorruptFile, own.string()), config);
+    config.validate();
     return config;
   }
   const auto model = directory / "config.json";
@@ -330,7 +253,7 @@ GenerationConfig GenerationConfig::from_pretrained(const std::filesystem::path& 
              own.string(), " nor config.json beside it exists");
   const json object = parse_object(read_text(model), ErrorCode::kCorruptFile, model.string());
   for (const auto& [name, value] : object.items()) {
-    if (!is_metadata(name)) read_entry(name, value, config);
+    if (!generation::is_metadata(name)) read_entry(name, value, config);
   }
   config.validate();
   return config;

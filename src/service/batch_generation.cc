@@ -72,6 +72,7 @@ BatchGeneration generate_batch(LoadedModel& loaded, const CausalLmInputs& inputs
                              .config = resolved.config,
                              .seed = seed,
                              .stream = static_cast<std::uint32_t>(row)};
+    request.config.num_return_sequences = 1;
     result.sequences.push_back(request.prompt_ids);
     row_of_request[engine.submit(std::move(request))] = result.sequences.size() - 1;
   }

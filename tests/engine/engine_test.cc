@@ -174,6 +174,14 @@ TEST(Engine, RefusesWhatCannotBeDone) {
   }
   EXPECT_THROW((void)engine.submit(request_of({}, 4)), Error);
   EXPECT_THROW((void)engine.submit(request_of({67}, 4)), Error);
+  for (const char* option :
+       {R"({"num_beams": 2})", R"({"do_sample": true, "num_return_sequences": 2})",
+        R"({"prompt_lookup_num_tokens": 2})", R"({"guidance_scale": 1.5})",
+        R"({"cache_implementation": "static"})"}) {
+    EngineRequest request = request_of(prompt_of(8, 1), 4);
+    request.config = request.config.merge(GenerationConfig::from_json(option));
+    EXPECT_THROW((void)engine.submit(std::move(request)), Error) << option;
+  }
   EXPECT_TRUE(engine.idle());
 }
 

@@ -186,25 +186,25 @@ TEST(GenerationConfigTest, HubFile) {
 
 TEST(GenerationConfigTest, ModesThatAreNotDoneAreRefusedByName) {
   for (const char* text :
-       {R"({"num_beams": 4})", R"({"early_stopping": "never"})", R"({"length_penalty": 0.5})",
-        R"({"penalty_alpha": 0.6})", R"({"prompt_lookup_num_tokens": 3})",
-        R"({"guidance_scale": 1.5})", R"({"watermarking_config": {}})", R"({"constraints": [1]})",
-        R"({"cache_implementation": "static"})", R"({"output_scores": true})",
-        R"({"num_assistant_tokens": 5})", R"({"token_healing": true})", R"({"num_beams": true})",
-        R"({"low_memory": true})", R"({"prefill_chunk_size": 16})"}) {
+       {R"({"num_beam_groups": 2})", R"({"diversity_penalty": 0.5})", R"({"penalty_alpha": 0.6})",
+        R"({"dola_layers": "low"})", R"({"constraints": [1]})", R"({"force_words_ids": [[1]]})",
+        R"({"assistant_early_exit": 3})", R"({"watermarking_config": {}})",
+        R"({"token_healing": true})", R"({"low_memory": true})",
+        R"({"cache_implementation": "paged"})", R"({"cache_config": {"backend": "hqq"}})"}) {
     EXPECT_EQ(code_of(text), ErrorCode::kUnsupported) << text;
     const std::string name = json::parse(text).begin().key();
     EXPECT_THAT(message_of(text), HasSubstr(name + ": "));
   }
-  EXPECT_THAT(message_of(R"({"num_beams": 4})"), HasSubstr("beam search, which is not supported"));
+  EXPECT_THAT(message_of(R"({"penalty_alpha": 0.6})"),
+              HasSubstr("contrastive search, which is not supported"));
 }
 
 TEST(GenerationConfigTest, NeutralValuesAreKept) {
   const auto config = GenerationConfig::from_json(
-      R"({"num_beams": 1.0, "guidance_scale": 1, "early_stopping": null, "disable_compile": true,
+      R"({"num_beam_groups": 1.0, "penalty_alpha": 0, "constraints": null, "disable_compile": true,
           "transformers_version": "5.1.0"})");
-  EXPECT_EQ(json::parse(config.to_json()), json::parse(R"({"num_beams": 1.0, "guidance_scale": 1,
-      "disable_compile": true, "transformers_version": "5.1.0"})"));
+  EXPECT_EQ(json::parse(config.to_json()), json::parse(R"({"num_beam_groups": 1.0,
+      "penalty_alpha": 0, "disable_compile": true, "transformers_version": "5.1.0"})"));
 }
 
 TEST(GenerationConfigTest, UnknownNamesAreAllNamed) {
@@ -237,7 +237,17 @@ TEST(GenerationConfigTest, WrongTypesAndSizesAreRefused) {
                            R"({"sequence_bias": {"1": 1.0}})",
                            R"({"exponential_decay_length_penalty": [1]})",
                            R"({"top_p": 1e999})",
-                           R"({"num_return_sequences": 0})"}) {
+                           R"({"num_return_sequences": 0})",
+                           R"({"num_beams": 0})",
+                           R"({"num_beams": 1.0})",
+                           R"({"early_stopping": 1})",
+                           R"({"prefill_chunk_size": 0})",
+                           R"({"prompt_lookup_num_tokens": 0})",
+                           R"({"max_matching_ngram_size": 0})",
+                           R"({"num_assistant_tokens_schedule": "fast"})",
+                           R"({"cache_config": 4})",
+                           R"({"cache_config": {"nbits": "4"}})",
+                           R"({"output_scores": 1})"}) {
     EXPECT_EQ(code_of(text), ErrorCode::kInvalidArgument) << text;
   }
   const std::string deep(100000, '[');

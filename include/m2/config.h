@@ -79,6 +79,9 @@ struct MiniMaxM2Config {
   double initializer_range = 0.02;
   double rms_norm_eps = 1e-6;
   bool use_cache = true;
+  bool return_dict = true;            ///< for callers; the outputs here are structures anyway
+  bool output_hidden_states = false;  ///< what forward() and generate() return unless told
+  bool output_attentions = false;
   std::optional<std::int64_t> pad_token_id;
   std::optional<std::int64_t> bos_token_id = 200034;
   std::vector<std::int64_t> eos_token_ids = {200020};  ///< `eos_token_id`: none, one or several
@@ -95,6 +98,10 @@ struct MiniMaxM2Config {
   std::optional<std::string> dtype;  ///< `dtype`, else the legacy `torch_dtype`: "bfloat16", ...
   /// Every other key of the file in its order, the value as JSON text.
   std::vector<std::pair<std::string, std::string>> extra;
+  /// How the file writes keys of this struct where to_json would write the same value differently
+  /// (5000000 for 5000000.0, unused rope keys): key and JSON text. to_json keeps that form as long
+  /// as the value is the same.
+  std::vector<std::pair<std::string, std::string>> spellings;
 
   /// Reads the text of a config.json and validates it. Throws kCorruptFile when it is no JSON
   /// object, kInvalidArgument or kUnsupported, naming the key, when a value cannot be used.
@@ -103,6 +110,15 @@ struct MiniMaxM2Config {
   /// Reads `directory`/config.json. Throws kNotFound when it is absent.
   static MiniMaxM2Config from_pretrained(const std::filesystem::path& directory,
                                          const ConfigOptions& options = {});
+
+  /// The text of config.json that transformers 5.1.0 writes for these values: the class's fields
+  /// always, generic ones where they differ from their defaults, `extra`; keys sorted. Throws
+  /// kInvalidArgument for an extra key that is a generation parameter or no JSON.
+  [[nodiscard]] std::string to_json() const;
+
+  /// Writes `directory`/config.json, complete or not at all; makes the directory. Throws
+  /// kInvalidArgument when `directory` is a file or cannot be written, and what to_json throws.
+  void save_pretrained(const std::filesystem::path& directory) const;
 
   /// Throws what from_json throws; for a config that was made or changed by code.
   void validate() const;

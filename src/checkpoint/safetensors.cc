@@ -1,12 +1,8 @@
 #include "checkpoint/safetensors.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <system_error>
 #include <utility>
 
 #include "base/error.h"
@@ -53,41 +49,6 @@ nlohmann::json shape_json(const Shape& shape) {
   return dims;
 }
 
-// Removes the temporary file unless it was renamed.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::filesystem::path& target)
-      : target_(target), path_(target.string() + ".tmp" + std::to_string(::getpid())) {}
-  ~TemporaryFile() {
-    std::error_code ignored;
-    if (!done_) std::filesystem::remove(path_, ignored);
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  void rename_to_target() {
-    std::error_code error;
-    std::filesystem::rename(path_, target_, error);
-    M2_REQUIRE(ErrorCode::kInvalidArgument, !error, target_.string(),
-               ": cannot replace: ", error.message());
-    done_ = true;
-  }
-
- private:
-  std::filesystem::path target_;
-  std::filesystem::path path_;
-  bool done_ = false;
-};
-
-void write_bytes(std::ofstream& out, std::span<const std::byte> bytes,
-                 const std::filesystem::path& path) {
-  out.write(reinterpret_cast<const char*>(bytes.data()),
-            static_cast<std::streamsize>(bytes.size()));
-  M2_REQUIRE(ErrorCode::kResourceExhausted, out.good(), path.string(),
-             ": cannot write (is the disk full?)");
-}
-
 }  // namespace
 
 void SafetensorsWriter::add(std::string name, const TensorView& tensor) {
@@ -127,7 +88,7 @@ std::string SafetensorsWriter::header(const std::vector<const Item*>& order) con
   return text;
 }
 
-void SafetensorsWriter::write(const std::filesystem::path& path) const {
+void SafetensorsWriter::write(AtomicFile& out) const {
   std::vector<const Item*> order;
   for (const auto& item : items_) order.push_back(&item);
   std::sort(order.begin(), order.end(), [](const Item* a, const Item* b) {
@@ -135,30 +96,26 @@ void SafetensorsWriter::write(const std::filesystem::path& path) const {
     const int rank_b = dtype_rank(b->dtype);
     return rank_a != rank_b ? rank_a > rank_b : a->name < b->name;
   });
-  M2_REQUIRE(ErrorCode::kInvalidArgument, !std::filesystem::is_directory(path), path.string(),
-             ": is a directory");
-
-  TemporaryFile temporary(path);
-  std::ofstream out(temporary.path(), std::ios::binary | std::ios::trunc);
-  M2_REQUIRE(ErrorCode::kInvalidArgument, out.is_open(), path.string(),
-             ": cannot write: ", std::strerror(errno));
   const std::string text = header(order);
   const std::uint64_t length = text.size();
-  write_bytes(out, std::as_bytes(std::span(&length, 1)), path);
-  write_bytes(out, std::as_bytes(std::span(text)), path);
+  out.write(std::as_bytes(std::span(&length, 1)));
+  out.write(std::as_bytes(std::span(text)));
   for (const Item* item : order) {
     std::size_t written = 0;
     item->producer([&](std::span<const std::byte> bytes) {
       written += bytes.size();
-      write_bytes(out, bytes, path);
+      out.write(bytes);
     });
     M2_CHECK(written == item_bytes(item->dtype, item->shape), "tensor ", item->name,
              ": the producer gave ", written, " bytes for ", item->shape);
   }
-  out.close();
-  M2_REQUIRE(ErrorCode::kResourceExhausted, out.good(), path.string(),
-             ": cannot write (is the disk full?)");
-  temporary.rename_to_target();
+  out.finish();
+}
+
+void SafetensorsWriter::write(const std::filesystem::path& path) const {
+  AtomicFile file(path);
+  write(file);
+  file.commit();
 }
 
 }  // namespace m2

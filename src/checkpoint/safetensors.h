@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/atomic_file.h"
 #include "base/mapped_file.h"
 #include "m2/tensor.h"
 
@@ -65,6 +66,8 @@ class SafetensorsWriter {
   /// Writes `path` under a temporary name in the same folder and renames it when complete, so a
   /// reader never sees half a file. Throws kInvalidArgument when `path` cannot be written.
   void write(const std::filesystem::path& path) const;
+  /// The same without the renaming: the caller commits, for a set of files that appears together.
+  void write(AtomicFile& out) const;
 
  private:
   struct Item {

@@ -4,130 +4,18 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <set>
 
 #include "base/error.h"
+#include "model/config_write.h"
 #include "model/json_fields.h"
+#include "model/rope_json.h"
 
 namespace m2 {
 namespace {
 
 void warn(const ConfigOptions& options, std::string sentence) {
   if (options.warnings != nullptr) options.warnings->push_back(std::move(sentence));
-}
-
-// The rope settings: `rope_scaling` (legacy) replaces `rope_parameters` when it says anything.
-Json rope_dictionary(JsonFields& fields) {
-  Json dictionary = Json::object();
-  for (const char* key : {"rope_parameters", "rope_scaling"}) {
-    const Json* value = fields.find_value(key);
-    if (value == nullptr) continue;
-    if (!value->is_object()) fields.reject(key, "an object", *value);
-    if (!value->empty()) dictionary = *value;
-  }
-  return dictionary;
-}
-
-RopeType rope_type(JsonFields& rope) {
-  const Json* legacy = rope.find("type");
-  const Json* name = rope.find("rope_type");
-  if (name == nullptr) name = legacy;
-  if (name == nullptr) return RopeType::kDefault;
-  if (!name->is_string()) rope.reject("rope_type", "a string", *name);
-  const auto type = rope_type_from_name(name->get_ref<const std::string&>());
-  M2_REQUIRE(ErrorCode::kUnsupported, type.has_value(), rope.where(), "rope_type ", name->dump(),
-             " is not supported");
-  return *type;
-}
-
-bool keeps_original_length(RopeType type) {
-  return type == RopeType::kYarn || type == RopeType::kLongrope || type == RopeType::kLlama3;
-}
-
-// The keys of a type beyond rope_type, rope_theta and partial_rotary_factor.
-struct RopeKeys {
-  std::vector<const char*> required;
-  std::vector<const char*> optional;
-};
-
-RopeKeys rope_keys(RopeType type) {
-  switch (type) {
-    case RopeType::kDefault:
-      return {};
-    case RopeType::kLinear:
-    case RopeType::kDynamic:
-      return {{"factor"}, {}};
-    case RopeType::kYarn:
-      return {{"factor"},
-              {"original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow",
-               "mscale", "mscale_all_dim", "truncate"}};
-    case RopeType::kLongrope:
-      return {{"short_factor", "long_factor"},
-              {"original_max_position_embeddings", "attention_factor", "factor"}};
-    case RopeType::kLlama3:
-      return {{"factor", "low_freq_factor", "high_freq_factor"},
-              {"original_max_position_embeddings"}};
-  }
-  fail(ErrorCode::kInternal, "rope_keys: unknown type");
-}
-
-void check_rope_keys(const JsonFields& rope, RopeType type, const ConfigOptions& options) {
-  const RopeKeys keys = rope_keys(type);
-  for (const char* key : keys.required) {
-    M2_REQUIRE(ErrorCode::kInvalidArgument, rope.object().contains(key), rope.where(),
-               "rope_type \"", rope_type_name(type), "\" needs the key ", key);
-  }
-  for (const auto& [key, value] : rope.object().items()) {
-    const auto is_key = [&name = key](const char* other) { return name == other; };
-    if (key == "type" || key == "rope_type" || key == "rope_theta" ||
-        key == "partial_rotary_factor" ||
-        std::any_of(keys.required.begin(), keys.required.end(), is_key) ||
-        std::any_of(keys.optional.begin(), keys.optional.end(), is_key)) {
-      continue;
-    }
-    M2_REQUIRE(ErrorCode::kUnsupported, !value.is_object(), rope.where(), key,
-               ": rope settings for each layer type are not supported");
-    warn(options, rope.where() + "rope_type \"" + std::string(rope_type_name(type)) +
-                      "\" does not use the key " + key);
-  }
-}
-
-// What the reference warns about: numbers that work but are probably meant otherwise.
-void warn_about_rope(const JsonFields& rope, const RopeParameters& parameters,
-                     std::int64_t max_positions, const ConfigOptions& options) {
-  const auto is_integer = [&](const char* key) {
-    const auto value = rope.object().find(key);
-    return value != rope.object().end() && value->is_number_integer();
-  };
-  const bool scaled = parameters.type != RopeType::kDefault;
-  if (scaled && (is_integer("factor") || parameters.factor.value_or(1.0) < 1.0)) {
-    warn(options, rope.where() + "factor should be a fraction of at least 1.0");
-  }
-  for (const char* key : {"attention_factor", "beta_fast", "beta_slow"}) {
-    if (scaled && is_integer(key)) warn(options, rope.where() + key + " should be a fraction");
-  }
-  const auto original = parameters.original_max_position_embeddings.value_or(max_positions);
-  if (parameters.type == RopeType::kYarn) {
-    const double ratio = static_cast<double>(max_positions) / static_cast<double>(original);
-    if (ratio != 1.0 && parameters.factor.has_value() && ratio != *parameters.factor) {
-      warn(options, rope.where() + "factor is not max_position_embeddings / " +
-                        "original_max_position_embeddings");
-    }
-    const auto or_default = [](const std::optional<double>& value, double otherwise) {
-      return value.value_or(0.0) == 0.0 ? otherwise : *value;
-    };
-    if (or_default(parameters.beta_fast, 32) < or_default(parameters.beta_slow, 1)) {
-      warn(options, rope.where() + "beta_fast should not be below beta_slow");
-    }
-  }
-  if (parameters.type == RopeType::kLlama3) {
-    if (parameters.high_freq_factor <= parameters.low_freq_factor) {
-      warn(options, rope.where() + "high_freq_factor should be above low_freq_factor");
-    }
-    if (original >= max_positions) {
-      warn(options, rope.where() + "original_max_position_embeddings should be below " +
-                        "max_position_embeddings");
-    }
-  }
 }
 
 // The partial factor that gives exactly `rotary_dim` when multiplied and truncated.
@@ -139,71 +27,41 @@ double partial_factor_of(std::int64_t rotary_dim, std::int64_t head_dim) {
 }
 
 void apply_rotary_dim(JsonFields& fields, MiniMaxM2Config& config, const ConfigOptions& options) {
-  std::optional<std::int64_t> rotary_dim;
-  if (const Json* value = fields.find_value("rotary_dim")) {
-    if (options.strict) return;
-    if (!value->is_number_integer()) fields.reject("rotary_dim", "an integer", *value);
-    rotary_dim = value->get<std::int64_t>();
-  }
-  if (!rotary_dim.has_value()) return;
-  M2_REQUIRE(ErrorCode::kInvalidArgument, *rotary_dim > 0 && *rotary_dim <= config.head_dim,
+  const Json* value = fields.find_value("rotary_dim");
+  if (value == nullptr || options.strict) return;
+  if (!value->is_number_integer()) fields.reject("rotary_dim", "an integer", *value);
+  const auto rotary_dim = value->get<std::int64_t>();
+  M2_REQUIRE(ErrorCode::kInvalidArgument, rotary_dim > 0 && rotary_dim <= config.head_dim,
              fields.where(), "rotary_dim: expected a number from 1 to head_dim ", config.head_dim,
-             ", got ", *rotary_dim);
+             ", got ", rotary_dim);
   if (!config.rope.partial_rotary_factor.has_value()) {
-    config.rope.partial_rotary_factor = partial_factor_of(*rotary_dim, config.head_dim);
+    config.rope.partial_rotary_factor = partial_factor_of(rotary_dim, config.head_dim);
   } else if (std::trunc(*config.rope.partial_rotary_factor *
-                        static_cast<double>(config.head_dim)) != static_cast<double>(*rotary_dim)) {
-    warn(options, fields.where() + "rotary_dim " + std::to_string(*rotary_dim) +
+                        static_cast<double>(config.head_dim)) != static_cast<double>(rotary_dim)) {
+    warn(options, fields.where() + "rotary_dim " + std::to_string(rotary_dim) +
                       " is ignored: partial_rotary_factor is given");
   }
 }
 
-// Standardises in the reference's order: the settings of the dictionary, then what only the top
-// level has. Types other than the default are standardised again when the model is built, and then
-// the top level wins over the dictionary.
-void read_rope(JsonFields& fields, MiniMaxM2Config& config, const ConfigOptions& options) {
-  const Json dictionary = rope_dictionary(fields);
-  JsonFields rope(dictionary, fields.where() + "rope_parameters: ");
-  RopeParameters& parameters = config.rope;
-  fields.read("rope_theta", parameters.rope_theta);
-  rope.read("rope_theta", parameters.rope_theta);
-  parameters.type = rope_type(rope);
-  rope.read("partial_rotary_factor", parameters.partial_rotary_factor);
-  rope.read("factor", parameters.factor);
-  rope.read("original_max_position_embeddings", parameters.original_max_position_embeddings);
-  rope.read("attention_factor", parameters.attention_factor);
-  rope.read("beta_fast", parameters.beta_fast);
-  rope.read("beta_slow", parameters.beta_slow);
-  rope.read("mscale", parameters.mscale);
-  rope.read("mscale_all_dim", parameters.mscale_all_dim);
-  rope.read("truncate", parameters.truncate);
-  rope.read("low_freq_factor", parameters.low_freq_factor);
-  rope.read("high_freq_factor", parameters.high_freq_factor);
-  rope.read("short_factor", parameters.short_factor);
-  rope.read("long_factor", parameters.long_factor);
-
-  const bool top_level_wins = parameters.type != RopeType::kDefault;
-  std::optional<double> partial;
-  fields.read("partial_rotary_factor", partial);
-  if (partial.has_value() && (top_level_wins || !parameters.partial_rotary_factor.has_value())) {
-    parameters.partial_rotary_factor = partial;
-  }
-  if (keeps_original_length(parameters.type)) {
-    std::optional<std::int64_t> original;
-    fields.read("original_max_position_embeddings", original);
-    if (!original.has_value()) original = parameters.original_max_position_embeddings;
-    parameters.original_max_position_embeddings = original.value_or(config.max_position_embeddings);
-  }
-  check_rope_keys(rope, parameters.type, options);
-  warn_about_rope(rope, parameters, config.max_position_embeddings, options);
+// Returns the settings in the reference's form.
+Json read_rope_settings(JsonFields& fields, MiniMaxM2Config& config, const ConfigOptions& options) {
+  const std::string where = fields.where() + "rope_parameters: ";
+  Json rope = standard_rope(fields, config.max_position_embeddings);
+  config.rope = read_rope(rope, where);
+  std::vector<std::string> warnings;
+  check_rope(rope, config.rope, config.max_position_embeddings, where, warnings);
+  for (auto& sentence : warnings) warn(options, std::move(sentence));
   apply_rotary_dim(fields, config, options);
+  if (config.rope.partial_rotary_factor.has_value() && !rope.contains("partial_rotary_factor")) {
+    rope["partial_rotary_factor"] = *config.rope.partial_rotary_factor;
+  }
+  return rope;
 }
 
-std::optional<QuantizationConfig> read_quantization(JsonFields& fields) {
-  const Json* value = fields.find_value("quantization_config");
-  if (value == nullptr) return std::nullopt;
-  if (!value->is_object()) fields.reject("quantization_config", "an object", *value);
-  JsonFields quantization(*value, fields.where() + "quantization_config: ");
+}  // namespace
+
+QuantizationConfig read_quantization(const Json& value, const std::string& where) {
+  JsonFields quantization(value, where);
   M2_REQUIRE(ErrorCode::kInvalidArgument, quantization.find("quant_method") != nullptr,
              quantization.where(), "quant_method is missing");
   QuantizationConfig result;
@@ -227,6 +85,8 @@ std::optional<QuantizationConfig> read_quantization(JsonFields& fields) {
   }
   return result;
 }
+
+namespace {
 
 void require_value(const JsonFields& fields, const char* key, const Json& only) {
   const auto value = fields.object().find(key);
@@ -278,6 +138,9 @@ void read_fields(JsonFields& fields, MiniMaxM2Config& config) {
   fields.read("initializer_range", config.initializer_range);
   fields.read("rms_norm_eps", config.rms_norm_eps);
   fields.read("use_cache", config.use_cache);
+  fields.read("return_dict", config.return_dict);
+  fields.read("output_hidden_states", config.output_hidden_states);
+  fields.read("output_attentions", config.output_attentions);
   fields.read("pad_token_id", config.pad_token_id);
   fields.read("bos_token_id", config.bos_token_id);
   fields.read_ids("eos_token_id", config.eos_token_ids);
@@ -300,10 +163,74 @@ bool stays_extra(const std::string& key) {
          key == "original_max_position_embeddings";
 }
 
+std::string text_of(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// What the reference drops: generation parameters (they are read from the file by
+// GenerationConfig) and what belongs to one load.
+bool is_dropped(const std::string& key) {
+  static const std::set<std::string> kDropped = {"name_or_path",
+                                                 "_name_or_path",
+                                                 "_commit_hash",
+                                                 "attn_implementation",
+                                                 "_attn_implementation",
+                                                 "experts_implementation",
+                                                 "_experts_implementation",
+                                                 "torch_dtype",
+                                                 "num_labels",
+                                                 "ignore_keys_at_rope_validation"};
+  return kDropped.contains(key) || is_generation_parameter(key);
+}
+
 void keep_unknown_keys(const JsonFields& fields, MiniMaxM2Config& config) {
   for (const auto& [key, value] : fields.object().items()) {
-    if (fields.known().contains(key) && !stays_extra(key)) continue;
-    config.extra.emplace_back(key, value.dump(-1, ' ', false, Json::error_handler_t::replace));
+    if ((fields.known().contains(key) && !stays_extra(key)) || is_dropped(key)) continue;
+    config.extra.emplace_back(key, text_of(value));
+  }
+}
+
+// `num_labels` stands for maps with that many names, unless id2label is there.
+void expand_num_labels(JsonFields& fields, MiniMaxM2Config& config) {
+  constexpr std::int64_t kMaxLabels = 1 << 16;
+  std::optional<std::int64_t> count;
+  fields.read("num_labels", count);
+  if (!count.has_value() || fields.object().contains("id2label")) return;
+  M2_REQUIRE(ErrorCode::kInvalidArgument, *count >= 0 && *count <= kMaxLabels, fields.where(),
+             "num_labels: expected a number from 0 to ", kMaxLabels, ", got ", *count);
+  Json names = Json::object();
+  Json ids = Json::object();
+  for (std::int64_t i = 0; i < *count; ++i) {
+    const std::string name = "LABEL_" + std::to_string(i);
+    names[std::to_string(i)] = name;
+    ids[name] = i;
+  }
+  config.extra.emplace_back("id2label", text_of(names));
+  config.extra.emplace_back("label2id", text_of(ids));
+}
+
+void check_problem_type(const JsonFields& fields) {
+  const auto type = fields.object().find("problem_type");
+  if (type == fields.object().end() || type->is_null() || *type == "regression" ||
+      *type == "single_label_classification" || *type == "multi_label_classification") {
+    return;
+  }
+  fields.reject("problem_type",
+                "\"regression\", \"single_label_classification\" or "
+                "\"multi_label_classification\"",
+                *type);
+}
+
+// Remembers how known keys were written where to_json would write them differently.
+void keep_spellings(const JsonFields& fields, const Json& rope, MiniMaxM2Config& config) {
+  const Json canonical = class_fields(config);
+  for (const auto& [key, value] : canonical.items()) {
+    const auto found = fields.object().find(key);
+    const Json* written = key == "rope_parameters"         ? &rope
+                          : found == fields.object().end() ? nullptr
+                                                           : &*found;
+    if (written == nullptr || same_text(*written, value)) continue;
+    config.spellings.emplace_back(key, text_of(*written));
   }
 }
 
@@ -325,9 +252,18 @@ MiniMaxM2Config read_config(std::string_view text, const std::string& file,
   M2_REQUIRE(ErrorCode::kInvalidArgument, config.head_dim > 0, fields.where(),
              "head_dim: expected a positive number, got ", config.head_dim);
   if (!options.strict) check_fixed_keys(fields);
-  read_rope(fields, config, options);
-  config.quantization = read_quantization(fields);
+  const Json rope = read_rope_settings(fields, config, options);
+  if (const Json* quantization = fields.find_value("quantization_config")) {
+    if (!quantization->is_object()) {
+      fields.reject("quantization_config", "an object", *quantization);
+    }
+    config.quantization =
+        read_quantization(*quantization, fields.where() + "quantization_config: ");
+  }
+  check_problem_type(fields);
   keep_unknown_keys(fields, config);
+  expand_num_labels(fields, config);
+  keep_spellings(fields, rope, config);
   return config;
 }
 

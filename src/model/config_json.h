@@ -1,6 +1,7 @@
 // Reading of config.json: types of values, both forms of the rope settings, unknown keys.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
@@ -11,5 +12,8 @@ namespace m2 {
 /// The config as the text gives it, not yet validated. `file` names the text in messages about it.
 MiniMaxM2Config read_config(std::string_view text, const std::string& file,
                             const ConfigOptions& options);
+
+/// The object at `quantization_config`. `where` is put before keys in messages.
+QuantizationConfig read_quantization(const nlohmann::ordered_json& value, const std::string& where);
 
 }  // namespace m2

@@ -13,6 +13,8 @@
 #include <string>
 #include <string_view>
 
+#include "m2/error.h"
+
 namespace m2::test {
 
 /// Length, header text, then `data_bytes` bytes counting up.

@@ -1,7 +1,9 @@
-// Any text as config.json; what is accepted must give finite rotary tables.
+// Any text as config.json; what is accepted must give finite rotary tables, and what is written of
+// it must read back as the same.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/error.h"
@@ -19,6 +21,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       for (const float frequency : table.inv_freq()) {
         if (!std::isfinite(frequency)) __builtin_trap();
       }
+      const std::string written = config.to_json();
+      const auto again = m2::MiniMaxM2Config::from_json(written, {.strict = strict});
+      if (again.to_json() != written || again.rope != config.rope) __builtin_trap();
     } catch (const m2::Error& error) {
       if (error.code() == m2::ErrorCode::kInternal) throw;
     }

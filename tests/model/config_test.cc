@@ -264,7 +264,7 @@ TEST(ConfigErrors, NameTheKey) {
       {R"({"rotary_dim": "x"})", "config: rotary_dim: expected an integer"},
       {R"({"partial_rotary_factor": 1.5})", "config: partial_rotary_factor"},
       {R"({"partial_rotary_factor": 0.0})", "config: partial_rotary_factor"},
-      {R"({"rope_theta": null})", "config: rope_theta: expected a number, got null"},
+      {R"({"rope_theta": null})", "rope_theta: expected a number, got null"},
       {R"({"rope_theta": 0})", "config: rope_parameters: rope_theta is missing or has a value"},
       {R"({"rope_parameters": []})", "config: rope_parameters: expected an object"},
       {R"({"rope_parameters": {"rope_type": "mrope"}})",

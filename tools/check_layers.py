@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that every include in src/, include/ and apps/ follows the layer table.
+"""Checks that every include in src/, include/, apps/ and python/ follows the layer table.
 
 Usage: check_layers.py [repository root]. Exits 1 and lists the offending lines if one does not.
 """
@@ -61,6 +61,8 @@ def main() -> int:
         errors += check(path, "m2", set())
     for path in sources(root / "apps"):
         errors += check(path, "apps", {APPS, *(p.name for p in (root / "apps").rglob("*.h"))})
+    for path in sources(root / "python"):
+        errors += check(path, "python", {p.name for p in (root / "python" / "src").glob("*.h")})
     print("\n".join(errors) if errors else "layers: every include follows the table")
     return 1 if errors else 0
 

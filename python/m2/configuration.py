@@ -74,14 +74,16 @@ class MiniMaxM2Config:
         if "torch_dtype" in kwargs:
             kwargs.setdefault("dtype", kwargs.pop("torch_dtype"))
         kwargs["dtype"] = dtype_name(kwargs.get("dtype"))
+        name = kwargs.pop("_name_or_path", "")
         text = json.dumps({**kwargs, "model_type": self.model_type})
         self._take(*_m2.config_from_json(text, strict), strict)
+        self.__dict__["_name_or_path"] = name
 
-    def _take(self, attributes: dict[str, Any], sentences: list[str], strict: bool) -> None:
+    def _take(self, text: str, sentences: list[str], strict: bool) -> None:
         state = self.__dict__
         state["_strict"] = strict
         state.update(copy.deepcopy(_GENERIC))
-        for key, value in attributes.items():
+        for key, value in json.loads(text).items():
             if key not in ("model_type", "transformers_version"):
                 state[key] = _read_floats(value)
         state["id2label"] = {int(key): name for key, name in state["id2label"].items()}

@@ -41,6 +41,8 @@ class MiniMaxM2ConfigTest(unittest.TestCase):
         self.assertNotIn("num_experts", config.to_dict())
         with self.assertRaises(AttributeError):
             _ = config.no_such_key
+        # Options of generate() are no part of it.
+        self.assertFalse(hasattr(m2.MiniMaxM2Config(top_k=3), "top_k"))
 
     def test_eos_may_be_a_list(self):
         self.assertEqual(m2.MiniMaxM2Config(eos_token_id=[1, 2]).eos_token_id, [1, 2])

@@ -50,9 +50,9 @@ void score_group(const AttendArgs& args, std::int64_t row, float* packed, float*
     pack_panel<F>(inputs, C, nullptr, rest < kPanelCols ? rest : kPanelCols, packed + begin * C);
   }
   float* out = scores + row * kAttentionChunk;
-  std::int64_t key = 0;
-  for (; key + 4 <= args.num_keys; key += 4) score_keys<F, 4, C>(args, key, packed, out);
-  for (; key < args.num_keys; ++key) score_keys<F, 1, C>(args, key, packed, out);
+  std::int64_t key = args.first_key;
+  for (; key + 4 <= args.end_key; key += 4) score_keys<F, 4, C>(args, key, packed, out);
+  for (; key < args.end_key; ++key) score_keys<F, 1, C>(args, key, packed, out);
 }
 
 template <class F, int C>
@@ -65,17 +65,25 @@ void score_group_of(std::int64_t count, const AttendArgs& args, std::int64_t row
   }
 }
 
-// Hides what the row does not see and fills up to whole vectors, both with -inf.
+inline void hide(const std::uint8_t* mask, std::int64_t begin, std::int64_t end, float* scores) {
+  for (std::int64_t key = begin; key < end; ++key) {
+    if (mask[key] == 0) scores[key] = -std::numeric_limits<float>::infinity();
+  }
+}
+
+// Hides what the row does not see and fills up the chunk, both with -inf.
 inline void mask_scores(const AttendArgs& args, std::int64_t row, float* scores) {
   constexpr float kHidden = -std::numeric_limits<float>::infinity();
-  for (std::int64_t key = args.visible[row] > 0 ? args.visible[row] : 0; key < kAttentionChunk;
-       ++key) {
-    scores[key] = kHidden;
+  const std::int64_t begin = args.begin[row];
+  const std::int64_t end = args.end[row] > begin ? args.end[row] : begin;
+  for (std::int64_t key = 0; key < begin; ++key) scores[key] = kHidden;
+  for (std::int64_t key = end; key < kAttentionChunk; ++key) scores[key] = kHidden;
+  if (args.biases != nullptr) {
+    const float* bias = args.biases[row];
+    for (std::int64_t key = begin; key < end; ++key) scores[key] += bias[key];
   }
-  if (args.key_mask == nullptr) return;
-  for (std::int64_t key = 0; key < args.num_keys; ++key) {
-    if (args.key_mask[key] == 0) scores[key] = kHidden;
-  }
+  if (args.key_mask != nullptr) hide(args.key_mask, begin, end, scores);
+  if (args.row_masks != nullptr) hide(args.row_masks[row], begin, end, scores);
 }
 
 // scores = exp(scores - largest), 0 for hidden keys. A NaN score makes the sum NaN.
@@ -114,7 +122,7 @@ HWY_INLINE void weigh_values(const AttendArgs& args, const float* probabilities,
   }
   F format;
   const std::int64_t offset = dim * static_cast<std::int64_t>(F::kBytes);
-  for (std::int64_t key = 0; key < args.num_keys; ++key) {
+  for (std::int64_t key = args.first_key; key < args.end_key; ++key) {
     const std::uint8_t* bytes = args.values[key] + offset;
     V value[W];
     HWY_UNROLL(4)
@@ -144,7 +152,7 @@ void weigh_rest(const AttendArgs& args, const float* probabilities, std::int64_t
   const std::int64_t offset = dim * static_cast<std::int64_t>(F::kBytes);
   V acc = hn::Zero(d);
   F format;
-  for (std::int64_t key = 0; key < args.num_keys; ++key) {
+  for (std::int64_t key = args.first_key; key < args.end_key; ++key) {
     HWY_ALIGN std::uint8_t bytes[kLanes * F::kBytes] = {};
     __builtin_memcpy(bytes, args.values[key] + offset, static_cast<std::size_t>(count) * F::kBytes);
     V value;

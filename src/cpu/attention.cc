@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/error.h"
 #include "cpu/context.h"
 
 namespace m2::cpu {
@@ -24,14 +25,19 @@ struct Partial {
       : largest(memory), sum(memory + kTileRows), output(memory + 2 * kTileRows) {}
 };
 
+struct KeyRange {
+  std::int64_t begin;
+  std::int64_t end;
+};
+
 class AttentionCall {
  public:
   AttentionCall(const AttentionArgs& args, Context& context)
       : args_(args),
         context_(context),
-        num_kv_heads_(args.key_cache.shape[1]),
-        block_size_(args.key_cache.shape[2]),
-        head_dim_(args.key_cache.shape[3]),
+        num_kv_heads_(args.cache.num_kv_heads()),
+        block_size_(args.cache.block_size()),
+        head_dim_(args.cache.head_dim()),
         group_(args.q.shape[1] / num_kv_heads_) {}
 
   void run() {
@@ -50,7 +56,7 @@ class AttentionCall {
   void list_tiles() {
     context_.tiles.clear();
     context_.chunk_tiles.clear();
-    const auto num_seqs = static_cast<std::int64_t>(args_.context_lens.size());
+    const auto num_seqs = args_.context_lens.shape[0];
     for (std::int64_t sequence = 0; sequence < num_seqs; ++sequence) {
       const std::int64_t num_rows = num_queries(sequence) * group_;
       for (std::int64_t kv_head = 0; kv_head < num_kv_heads_; ++kv_head) {
@@ -65,9 +71,17 @@ class AttentionCall {
   }
 
   void add_tile(AttentionTile tile) {
-    const std::int64_t keys = visible_keys(tile, tile.num_rows - 1);
-    tile.num_chunks = (keys + kAttentionChunk - 1) / kAttentionChunk;
-    tile.first_chunk = static_cast<std::int64_t>(context_.chunk_tiles.size());
+    tile.begin_key = args_.max_context_len;
+    for (std::int64_t row = 0; row < tile.num_rows; ++row) {
+      const KeyRange keys = visible_keys(tile, row);
+      if (keys.begin >= keys.end) continue;
+      tile.begin_key = std::min(tile.begin_key, keys.begin);
+      tile.end_key = std::max(tile.end_key, keys.end);
+    }
+    if (tile.begin_key < tile.end_key) {
+      tile.num_chunks = (tile.end_key - 1) / kAttentionChunk - first_chunk(tile) + 1;
+    }
+    tile.first_pair = static_cast<std::int64_t>(context_.chunk_tiles.size());
     const auto index = static_cast<std::int64_t>(context_.tiles.size());
     context_.chunk_tiles.insert(context_.chunk_tiles.end(),
                                 static_cast<std::size_t>(tile.num_chunks), index);
@@ -96,7 +110,7 @@ class AttentionCall {
     context_.lanes.run(num_chunks, [&](std::int64_t task, Buffer& scratch) {
       const auto index = context_.chunk_tiles[static_cast<std::size_t>(task)];
       const AttentionTile& tile = context_.tiles[static_cast<std::size_t>(index)];
-      attend_chunk(tile, task - tile.first_chunk, Partial(partials + task * size),
+      attend_chunk(tile, task - tile.first_pair, Partial(partials + task * size),
                    scratch.floats(room()));
     });
     context_.lanes.run(num_tiles, [&](std::int64_t task, Buffer& scratch) {
@@ -104,47 +118,65 @@ class AttentionCall {
       const Partial total(scratch.floats(size));
       clear(tile, total);
       for (std::int64_t chunk = 0; chunk < tile.num_chunks; ++chunk) {
-        merge(tile, Partial(partials + (tile.first_chunk + chunk) * size), total);
+        merge(tile, Partial(partials + (tile.first_pair + chunk) * size), total);
       }
       finish(tile, total);
     });
   }
 
+  // The chunk counts from the tile's first one.
   void attend_chunk(const AttentionTile& tile, std::int64_t chunk, const Partial& part,
                     float* scratch) {
-    const std::int64_t first_key = chunk * kAttentionChunk;
+    const std::int64_t origin = (first_chunk(tile) + chunk) * kAttentionChunk;
     std::array<const float*, kTileRows> q;
-    std::array<std::int32_t, kTileRows> visible;
+    std::array<std::int32_t, kTileRows> begin;
+    std::array<std::int32_t, kTileRows> end;
+    std::array<const std::uint8_t*, kTileRows> row_masks;
+    std::array<const float*, kTileRows> biases;
     for (std::int64_t row = 0; row < tile.num_rows; ++row) {
-      q[static_cast<std::size_t>(row)] = args_.q.as<float>() + row_index(tile, row) * head_dim_;
-      const std::int64_t keys = visible_keys(tile, row) - first_key;
-      visible[static_cast<std::size_t>(row)] =
-          static_cast<std::int32_t>(std::clamp<std::int64_t>(keys, 0, kAttentionChunk));
+      const auto i = static_cast<std::size_t>(row);
+      q[i] = args_.q.as<float>() + row_index(tile, row) * head_dim_;
+      const KeyRange keys = visible_keys(tile, row);
+      begin[i] = in_chunk(keys.begin - origin);
+      end[i] = in_chunk(keys.end - origin);
+      if (begin[i] >= end[i]) begin[i] = end[i] = 0;
+      if (!args_.mask.present()) continue;
+      const std::int64_t first = mask_row(tile, row) * args_.mask.shape[3] + origin;
+      if (args_.mask.dtype == DType::kF32) {
+        biases[i] = args_.mask.as<float>() + first;
+      } else {
+        row_masks[i] = static_cast<const std::uint8_t*>(args_.mask.data) + first;
+      }
     }
-    const std::int64_t num_keys =
-        std::min(kAttentionChunk, visible_keys(tile, tile.num_rows - 1) - first_key);
+    const std::int64_t first_key = std::max<std::int64_t>(tile.begin_key - origin, 0);
+    const std::int64_t end_key = std::min(tile.end_key - origin, kAttentionChunk);
     std::array<const std::uint8_t*, kAttentionChunk> keys;
     std::array<const std::uint8_t*, kAttentionChunk> values;
-    for (std::int64_t key = 0; key < num_keys; ++key) {
-      const std::int64_t offset = cache_offset(tile, first_key + key);
-      keys[static_cast<std::size_t>(key)] =
-          static_cast<const std::uint8_t*>(args_.key_cache.data) + offset;
-      values[static_cast<std::size_t>(key)] =
-          static_cast<const std::uint8_t*>(args_.value_cache.data) + offset;
+    for (std::int64_t key = first_key; key < end_key; ++key) {
+      const std::int64_t offset = cache_offset(tile, origin + key);
+      const auto i = static_cast<std::size_t>(key);
+      keys[i] = static_cast<const std::uint8_t*>(args_.cache.keys.data) + offset;
+      values[i] = static_cast<const std::uint8_t*>(args_.cache.values.data) + offset;
     }
+    const bool masked = args_.mask.present();
+    const bool additive = args_.mask.dtype == DType::kF32;
     context_.kernels.attend({
         .q = q.data(),
-        .visible = visible.data(),
+        .begin = begin.data(),
+        .end = end.data(),
         .num_rows = tile.num_rows,
         .head_dim = head_dim_,
         .scale = args_.scale,
-        .dtype = args_.key_cache.dtype,
+        .dtype = args_.cache.keys.dtype,
+        .first_key = first_key,
+        .end_key = end_key,
         .keys = keys.data(),
         .values = values.data(),
-        .num_keys = num_keys,
-        .key_mask = args_.key_mask.empty()
-                        ? nullptr
-                        : args_.key_mask.data() + tile.sequence * args_.mask_stride + first_key,
+        .key_mask = args_.key_mask.present() ? args_.key_mask.as<std::uint8_t>() +
+                                                   tile.sequence * args_.key_mask.shape[1] + origin
+                                             : nullptr,
+        .row_masks = masked && !additive ? row_masks.data() : nullptr,
+        .biases = masked && additive ? biases.data() : nullptr,
         .largest = part.largest,
         .sum = part.sum,
         .output = part.output,
@@ -189,45 +221,71 @@ class AttentionCall {
   void fully_masked(const AttentionTile& tile, float* output) const {
     std::fill_n(output, head_dim_, 0.0F);
     if (args_.fully_masked == FullyMasked::kZero) return;
-    const std::int64_t num_keys = args_.context_lens[static_cast<std::size_t>(tile.sequence)];
-    const auto* values = static_cast<const std::uint8_t*>(args_.value_cache.data);
+    const std::int64_t num_keys = args_.context_lens.as<std::int32_t>()[tile.sequence];
+    if (num_keys == 0) return;
+    const TensorView& cache = args_.cache.values;
     for (std::int64_t key = 0; key < num_keys; ++key) {
-      const std::uint8_t* value = values + cache_offset(tile, key);
+      const auto* value = static_cast<const std::uint8_t*>(cache.data) + cache_offset(tile, key);
       for (std::int64_t dim = 0; dim < head_dim_; ++dim) {
-        output[dim] += load_float(value, args_.value_cache.dtype, dim);
+        output[dim] += load_float(value, cache.dtype, dim);
       }
     }
     for (std::int64_t dim = 0; dim < head_dim_; ++dim) output[dim] /= static_cast<float>(num_keys);
   }
 
   [[nodiscard]] std::int64_t num_queries(std::int64_t sequence) const {
-    const auto s = static_cast<std::size_t>(sequence);
-    return args_.cu_seqlens[s + 1] - args_.cu_seqlens[s];
+    const auto* cu_seqlens = args_.cu_seqlens.as<std::int32_t>();
+    return cu_seqlens[sequence + 1] - cu_seqlens[sequence];
   }
 
-  // How many keys from the first on the row sees.
-  [[nodiscard]] std::int64_t visible_keys(const AttentionTile& tile, std::int64_t row) const {
-    const std::int64_t query = (tile.first_row + row) / group_;
-    return args_.context_lens[static_cast<std::size_t>(tile.sequence)] -
-           num_queries(tile.sequence) + query + 1;
+  // The query of its sequence that the row belongs to.
+  [[nodiscard]] std::int64_t query_of(const AttentionTile& tile, std::int64_t row) const {
+    return (tile.first_row + row) / group_;
+  }
+
+  [[nodiscard]] std::int64_t token_of(const AttentionTile& tile, std::int64_t row) const {
+    return args_.cu_seqlens.as<std::int32_t>()[tile.sequence] + query_of(tile, row);
+  }
+
+  [[nodiscard]] KeyRange visible_keys(const AttentionTile& tile, std::int64_t row) const {
+    const std::int64_t token = token_of(tile, row);
+    const KeyRange keys = {args_.key_begin.as<std::int32_t>()[token],
+                           args_.key_end.as<std::int32_t>()[token]};
+    M2_DCHECK(keys.begin >= 0 && keys.end <= args_.context_lens.as<std::int32_t>()[tile.sequence],
+              "attention: token ", token, " sees keys up to ", keys.end);
+    return keys;
+  }
+
+  [[nodiscard]] static std::int64_t first_chunk(const AttentionTile& tile) {
+    return tile.begin_key / kAttentionChunk;
+  }
+
+  [[nodiscard]] static std::int32_t in_chunk(std::int64_t key) {
+    return static_cast<std::int32_t>(std::clamp<std::int64_t>(key, 0, kAttentionChunk));
+  }
+
+  // Which [C] of the 4-D mask the row has.
+  [[nodiscard]] std::int64_t mask_row(const AttentionTile& tile, std::int64_t row) const {
+    const Shape& shape = args_.mask.shape;
+    const std::int64_t head = tile.kv_head * group_ + (tile.first_row + row) % group_;
+    const std::int64_t s = shape[0] == 1 ? 0 : tile.sequence;
+    return (s * shape[1] + (shape[1] == 1 ? 0 : head)) * shape[2] + query_of(tile, row);
   }
 
   // Which [D] of q and output the row is.
   [[nodiscard]] std::int64_t row_index(const AttentionTile& tile, std::int64_t row) const {
-    const std::int64_t index = tile.first_row + row;
-    const std::int64_t token =
-        args_.cu_seqlens[static_cast<std::size_t>(tile.sequence)] + index / group_;
-    return (token * num_kv_heads_ + tile.kv_head) * group_ + index % group_;
+    const std::int64_t head = tile.kv_head * group_ + (tile.first_row + row) % group_;
+    return token_of(tile, row) * args_.q.shape[1] + head;
   }
 
   // Bytes from the start of a cache to a key's vector.
   [[nodiscard]] std::int64_t cache_offset(const AttentionTile& tile, std::int64_t key) const {
-    const auto entry =
-        static_cast<std::size_t>(tile.sequence * args_.max_blocks + key / block_size_);
-    const std::int64_t block = args_.block_tables[entry];
+    const std::int64_t entry = tile.sequence * args_.block_tables.shape[1] + key / block_size_;
+    const std::int64_t block = args_.block_tables.as<std::int32_t>()[entry];
+    M2_DCHECK(block >= 0 && block < args_.cache.num_blocks(), "attention: block ", block);
     const std::int64_t index =
         (block * num_kv_heads_ + tile.kv_head) * block_size_ + key % block_size_;
-    return index * head_dim_ * static_cast<std::int64_t>(dtype_size(args_.key_cache.dtype));
+    return index * head_dim_ * static_cast<std::int64_t>(dtype_size(args_.cache.keys.dtype));
   }
 
   [[nodiscard]] std::int64_t room() const { return attend_scratch(kTileRows, head_dim_); }
@@ -243,8 +301,8 @@ class AttentionCall {
 }  // namespace
 
 void attention(const AttentionArgs& args, Context& context) {
-  // Probabilities are for study: the plain two-pass reference makes them.
-  if (args.probabilities.present()) return reference::attention(args);
+  // For study and training: the plain two-pass reference makes probabilities.
+  if (args.probabilities.present() || args.dropout > 0.0F) return reference::attention(args);
   check(args);
   if (args.q.num_elements() == 0) return;
   AttentionCall(args, context).run();

@@ -26,8 +26,10 @@ struct AttentionTile {
   std::int64_t kv_head = 0;
   std::int64_t first_row = 0;
   std::int64_t num_rows = 0;
-  std::int64_t num_chunks = 0;   // of keys, as far as the last row sees
-  std::int64_t first_chunk = 0;  // in the list of all (tile, chunk) pairs
+  std::int64_t begin_key = 0;  // the keys [begin_key, end_key) hold all that a row sees
+  std::int64_t end_key = 0;
+  std::int64_t num_chunks = 0;  // that hold them
+  std::int64_t first_pair = 0;  // in the list of all (tile, chunk) pairs
 };
 
 struct Context {
@@ -46,10 +48,10 @@ struct Context {
 void embedding(const EmbeddingArgs& args, Context& context);
 void rms_norm(const RmsNormArgs& args, Context& context);
 void linear(const LinearArgs& args, Context& context);
-void add(const AddArgs& args, Context& context);
 void qk_norm_rope(const QkNormRopeArgs& args, Context& context);
 void kv_append(const KvAppendArgs& args, Context& context);
 void attention(const AttentionArgs& args, Context& context);
+void uniform_noise(const UniformNoiseArgs& args, Context& context);
 void moe_route(const MoeRouteArgs& args, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
 

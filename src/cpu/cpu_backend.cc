@@ -30,17 +30,11 @@ std::string CpuBackend::description() const {
                 threads == 1 ? " thread)" : " threads)");
 }
 
-Tensor CpuBackend::allocate(DType dtype, const Shape& shape) { return {dtype, shape}; }
-
-void CpuBackend::synchronize() {}  // every operation returns when it is done
-
 void CpuBackend::embedding(const EmbeddingArgs& args) { cpu::embedding(args, impl_->context); }
 
 void CpuBackend::rms_norm(const RmsNormArgs& args) { cpu::rms_norm(args, impl_->context); }
 
 void CpuBackend::linear(const LinearArgs& args) { cpu::linear(args, impl_->context); }
-
-void CpuBackend::add(const AddArgs& args) { cpu::add(args, impl_->context); }
 
 void CpuBackend::qk_norm_rope(const QkNormRopeArgs& args) {
   cpu::qk_norm_rope(args, impl_->context);
@@ -49,6 +43,10 @@ void CpuBackend::qk_norm_rope(const QkNormRopeArgs& args) {
 void CpuBackend::kv_append(const KvAppendArgs& args) { cpu::kv_append(args, impl_->context); }
 
 void CpuBackend::attention(const AttentionArgs& args) { cpu::attention(args, impl_->context); }
+
+void CpuBackend::uniform_noise(const UniformNoiseArgs& args) {
+  cpu::uniform_noise(args, impl_->context);
+}
 
 void CpuBackend::moe_route(const MoeRouteArgs& args) { cpu::moe_route(args, impl_->context); }
 

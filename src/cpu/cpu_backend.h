@@ -5,14 +5,14 @@
 #include <optional>
 #include <vector>
 
-#include "ops/backend.h"
+#include "ops/host_backend.h"
 
 namespace m2 {
 
 /// Every output of linear, attention and moe_experts depends on its own token (and the keys that it
 /// sees) only, bit for bit: neither the other tokens of the batch nor the number of threads change
 /// it. Instruction sets differ in the last bits.
-class CpuBackend final : public Backend {
+class CpuBackend final : public HostBackend {
  public:
   /// num_threads 0 means M2_NUM_THREADS, else all available cores. The instruction set is `target`
   /// ("AVX2", ...), else M2_CPU_TARGET, else the best one; throws kUnsupported when the machine
@@ -24,16 +24,14 @@ class CpuBackend final : public Backend {
   [[nodiscard]] static std::vector<std::string> supported_targets();
 
   [[nodiscard]] std::string description() const override;
-  [[nodiscard]] Tensor allocate(DType dtype, const Shape& shape) override;
-  void synchronize() override;
 
   void embedding(const EmbeddingArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
-  void add(const AddArgs& args) override;
   void qk_norm_rope(const QkNormRopeArgs& args) override;
   void kv_append(const KvAppendArgs& args) override;
   void attention(const AttentionArgs& args) override;
+  void uniform_noise(const UniformNoiseArgs& args) override;
   void moe_route(const MoeRouteArgs& args) override;
   void moe_experts(const MoeExpertsArgs& args) override;
 

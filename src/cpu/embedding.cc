@@ -1,16 +1,18 @@
 #include "ops/embedding.h"
 
+#include "base/error.h"
 #include "cpu/context.h"
 
 namespace m2::cpu {
 
 void embedding(const EmbeddingArgs& args, Context& context) {
   check(args);
+  const auto* token_ids = args.token_ids.as<std::int32_t>();
   float* output = args.output.as<float>();
-  const auto num_tokens = static_cast<std::int64_t>(args.token_ids.size());
-  context.lanes.run(num_tokens, [&](std::int64_t token, Buffer&) {
-    decode_row(args.weight, args.token_ids[static_cast<std::size_t>(token)],
-               output + token * args.weight.cols);
+  context.lanes.run(args.token_ids.shape[0], [&](std::int64_t token, Buffer&) {
+    M2_DCHECK(token_ids[token] >= 0 && token_ids[token] < args.weight.rows, "embedding: token id ",
+              token_ids[token], " is outside the vocabulary of ", args.weight.rows);
+    decode_row(args.weight, token_ids[token], output + token * args.weight.cols);
   });
 }
 

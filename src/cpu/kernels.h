@@ -47,16 +47,23 @@ inline constexpr std::int64_t kAttentionChunk = 256;
 
 /// Some query rows (all of one KV head) against up to kAttentionChunk keys of it.
 struct AttendArgs {
-  const float* const* q = nullptr;        // [M] pointers to [D]
-  const std::int32_t* visible = nullptr;  // [M]: row m sees the keys below visible[m]
-  std::int64_t num_rows = 0;              // M
-  std::int64_t head_dim = 0;              // D
+  const float* const* q = nullptr;      // [M] pointers to [D]
+  const std::int32_t* begin = nullptr;  // [M]: row m sees the keys from begin[m]
+  const std::int32_t* end = nullptr;    // [M]: up to before end[m]
+  std::int64_t num_rows = 0;            // M
+  std::int64_t head_dim = 0;            // D
   float scale = 1.0F;
-  DType dtype = DType::kF32;                    // of keys and values: F32 or BF16
-  const std::uint8_t* const* keys = nullptr;    // [num_keys] pointers to [D]
-  const std::uint8_t* const* values = nullptr;  // [num_keys] pointers to [D]
-  std::int64_t num_keys = 0;
-  const std::uint8_t* key_mask = nullptr;  // [num_keys] or null
+  DType dtype = DType::kF32;  // of keys and values: F32 or BF16
+  // The keys that some row sees. A key's index counts from the start of its chunk: it decides the
+  // order of the sums.
+  std::int64_t first_key = 0;
+  std::int64_t end_key = 0;
+  const std::uint8_t* const* keys = nullptr;    // [end_key] pointers to [D], from first_key on
+  const std::uint8_t* const* values = nullptr;  // [end_key] pointers to [D], from first_key on
+  // All optional, [end_key] each: a key is hidden where 0; a number is added to the score.
+  const std::uint8_t* key_mask = nullptr;
+  const std::uint8_t* const* row_masks = nullptr;  // [M] pointers
+  const float* const* biases = nullptr;            // [M] pointers
   float* largest = nullptr;  // [M], output: the largest score, -inf when no key is visible
   float* sum = nullptr;      // [M], output: sum of exp(score - largest)
   float* output = nullptr;   // [M, D], output: sum of exp(score - largest) * value

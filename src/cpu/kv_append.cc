@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "cpu/context.h"
 
 namespace m2::cpu {
@@ -24,17 +25,20 @@ void kv_append(const KvAppendArgs& args, Context& context) {
   check(args);
   const std::int64_t num_heads = args.k.shape[1];
   const std::int64_t head_dim = args.k.shape[2];
-  const std::int64_t block_size = args.key_cache.shape[2];
+  const std::int64_t block_size = args.cache.block_size();
   const float* k = args.k.as<float>();
   const float* v = args.v.as<float>();
+  const auto* slot_mapping = args.slot_mapping.as<std::int64_t>();
   context.lanes.run(args.k.shape[0], [&](std::int64_t token, Buffer&) {
-    const std::int64_t slot = args.slot_mapping[static_cast<std::size_t>(token)];
+    const std::int64_t slot = slot_mapping[token];
+    M2_DCHECK(slot >= 0 && slot < args.cache.num_blocks() * block_size, "kv_append: slot ", slot,
+              " is outside keys ", args.cache.keys.shape);
     const std::int64_t first_head = slot / block_size * num_heads;
     for (std::int64_t head = 0; head < num_heads; ++head) {
       const std::int64_t from = (token * num_heads + head) * head_dim;
       const std::int64_t to = ((first_head + head) * block_size + slot % block_size) * head_dim;
-      store_head(k + from, head_dim, args.key_cache, to);
-      store_head(v + from, head_dim, args.value_cache, to);
+      store_head(k + from, head_dim, args.cache.keys, to);
+      store_head(v + from, head_dim, args.cache.values, to);
     }
   });
 }

@@ -1,9 +1,11 @@
 #include "generation/sampler.h"
 
 #include "base/error.h"
+#include "base/philox.h"
 #include "generation/live_scores.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace m2::generation {
@@ -35,31 +37,12 @@ std::size_t find_token(std::span<const float> scores, float max, double target) 
 
 }  // namespace
 
-std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
-                                        std::array<std::uint32_t, 2> key) {
-  constexpr std::uint64_t kMultiplier0 = 0xD2511F53U;
-  constexpr std::uint64_t kMultiplier1 = 0xCD9E8D57U;
-  constexpr std::uint32_t kWeyl0 = 0x9E3779B9U;  // golden ratio
-  constexpr std::uint32_t kWeyl1 = 0xBB67AE85U;  // sqrt(3) - 1
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t product0 = kMultiplier0 * counter[0];
-    const std::uint64_t product1 = kMultiplier1 * counter[2];
-    counter = {static_cast<std::uint32_t>(product1 >> 32U) ^ counter[1] ^ key[0],
-               static_cast<std::uint32_t>(product1),
-               static_cast<std::uint32_t>(product0 >> 32U) ^ counter[3] ^ key[1],
-               static_cast<std::uint32_t>(product0)};
-    key[0] += kWeyl0;
-    key[1] += kWeyl1;
-  }
-  return counter;
-}
-
 double uniform(const DrawKey& key) {
   const auto low = [](std::uint64_t value) { return static_cast<std::uint32_t>(value); };
   const auto high = [](std::uint64_t value) { return static_cast<std::uint32_t>(value >> 32U); };
   const auto words = philox4x32({low(key.position), high(key.position), key.sequence,
                                  static_cast<std::uint32_t>(key.purpose)},
-                                {low(key.seed), high(key.seed)});
+                                philox_key(key.seed));
   const std::uint64_t bits = std::uint64_t{words[0]} << 32U | words[1];
   return static_cast<double>(bits >> 11U) * 0x1p-53;
 }

@@ -5,16 +5,10 @@
 // the order of the rows and a preemption in between change nothing.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 
 namespace m2::generation {
-
-/// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): ten rounds
-/// over a 128-bit counter under a 64-bit key.
-std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
-                                        std::array<std::uint32_t, 2> key);
 
 /// What a random number is for. Decoding schemes that need several for one position (acceptance
 /// tests, redrawing) take one number each, so that the draws stay independent.

@@ -6,53 +6,86 @@
 #include "base/error.h"
 
 namespace m2 {
+namespace {
+
+void check_count(const char* name, std::size_t got, std::int64_t expected) {
+  M2_CHECK(got == 0 || std::cmp_equal(got, expected), "batch: ", name, " of ", got, " for ",
+           expected, " tokens");
+}
+
+}  // namespace
 
 void Batch::clear() {
   token_ids.clear();
+  inputs_embeds.clear();
   position_ids.clear();
   slot_mapping.clear();
+  key_begin.clear();
+  key_end.clear();
   cu_seqlens.assign(1, 0);
   context_lens.clear();
   block_tables.clear();
   key_mask.clear();
   pending_.clear();
   max_blocks = 0;
-  mask_stride = 0;
+  max_context_len = 0;
+  max_queries = 0;
 }
 
 void Batch::add(const BatchEntry& entry) {
-  const auto count = static_cast<std::int32_t>(entry.token_ids.size());
-  M2_CHECK(entry.position_ids.size() == entry.token_ids.size(), "batch: ", count, " tokens, ",
-           entry.position_ids.size(), " positions");
-  const std::int32_t context_len = entry.num_cached_tokens + count;
+  const auto count = static_cast<std::int32_t>(entry.position_ids.size());
+  check_count("token_ids", entry.token_ids.size(), count);
+  check_count("cache_positions", entry.cache_positions.size(), count);
+  check_count("key_begin", entry.key_begin.size(), count);
+  check_count("key_end", entry.key_end.size(), count);
+  M2_CHECK(count == 0 || entry.token_ids.empty() != entry.inputs_embeds.empty(),
+           "batch: expected either token ids or embeddings for ", count, " tokens");
+  const std::int32_t context_len = entry.context_len.value_or(entry.num_cached_tokens + count);
   M2_CHECK(entry.key_mask.empty() || std::cmp_equal(entry.key_mask.size(), context_len),
            "batch: key_mask of ", entry.key_mask.size(), " for a context of ", context_len);
-  token_ids.insert(token_ids.end(), entry.token_ids.begin(), entry.token_ids.end());
-  position_ids.insert(position_ids.end(), entry.position_ids.begin(), entry.position_ids.end());
-  for (std::int32_t i = 0; i < count; ++i) {
-    slot_mapping.push_back(entry.blocks->slot(entry.num_cached_tokens + i));
-  }
+  if (context_len > 0) (void)entry.blocks->slot(context_len - 1);  // throws without room
+  add_tokens(entry, context_len);
+  if (!entry.inputs_embeds.empty()) inputs_embeds.push_back(entry.inputs_embeds);
   cu_seqlens.push_back(cu_seqlens.back() + count);
   context_lens.push_back(context_len);
   pending_.push_back({entry.blocks, entry.key_mask});
+  max_context_len = std::max<std::int64_t>(max_context_len, context_len);
+  max_queries = std::max<std::int64_t>(max_queries, count);
+}
+
+void Batch::add_tokens(const BatchEntry& entry, std::int32_t context_len) {
+  token_ids.insert(token_ids.end(), entry.token_ids.begin(), entry.token_ids.end());
+  position_ids.insert(position_ids.end(), entry.position_ids.begin(), entry.position_ids.end());
+  for (std::size_t i = 0; i < entry.position_ids.size(); ++i) {
+    const std::int64_t index = entry.cache_positions.empty()
+                                   ? entry.num_cached_tokens + static_cast<std::int64_t>(i)
+                                   : entry.cache_positions[i];
+    const std::int64_t begin = entry.key_begin.empty() ? 0 : entry.key_begin[i];
+    const std::int64_t end = entry.key_end.empty() ? index + 1 : entry.key_end[i];
+    M2_CHECK(begin >= 0 && end <= context_len, "batch: token ", i, " sees the keys ", begin, " to ",
+             end, " of ", context_len);
+    slot_mapping.push_back(entry.blocks->slot(index));
+    key_begin.push_back(static_cast<std::int32_t>(begin));
+    key_end.push_back(static_cast<std::int32_t>(end));
+  }
 }
 
 void Batch::finish() {
+  M2_CHECK(token_ids.empty() || inputs_embeds.empty(), "batch: token ids and embeddings are mixed");
   bool masked = false;
-  for (std::size_t s = 0; s < pending_.size(); ++s) {
-    const auto blocks = static_cast<std::int64_t>(pending_[s].blocks->block_table().size());
+  for (const Pending& pending : pending_) {
+    const auto blocks = static_cast<std::int64_t>(pending.blocks->block_table().size());
     max_blocks = std::max(max_blocks, blocks);
-    mask_stride = std::max<std::int64_t>(mask_stride, context_lens[s]);
-    masked = masked || std::ranges::count(pending_[s].key_mask, 0) > 0;
+    masked = masked || std::ranges::count(pending.key_mask, 0) > 0;
   }
   block_tables.assign(pending_.size() * static_cast<std::size_t>(max_blocks), -1);
-  if (masked) key_mask.assign(pending_.size() * static_cast<std::size_t>(mask_stride), 1);
+  if (masked) key_mask.assign(pending_.size() * static_cast<std::size_t>(max_context_len), 1);
   for (std::size_t s = 0; s < pending_.size(); ++s) {
     std::ranges::copy(pending_[s].blocks->block_table(),
                       block_tables.begin() + static_cast<std::ptrdiff_t>(s) * max_blocks);
     if (masked) {
       std::ranges::copy(pending_[s].key_mask,
-                        key_mask.begin() + static_cast<std::ptrdiff_t>(s) * mask_stride);
+                        key_mask.begin() + static_cast<std::ptrdiff_t>(s) * max_context_len);
     }
   }
 }

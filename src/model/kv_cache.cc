@@ -17,15 +17,17 @@ std::int32_t count_blocks(const KvCacheOptions& options) {
 }  // namespace
 
 KvCache::KvCache(Backend& backend, const MiniMaxM2Config& config, const KvCacheOptions& options)
-    : block_size_(options.block_size), allocator_(count_blocks(options)) {
-  M2_CHECK(options.dtype == DType::kF32 || options.dtype == DType::kBF16, "KV cache of type ",
-           dtype_name(options.dtype));
+    : block_size_(options.block_size), format_(options.format), allocator_(count_blocks(options)) {
   const Shape shape = {allocator_.num_blocks(), config.num_key_value_heads, block_size_,
                        config.head_dim};
   for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    keys_.push_back(backend.allocate(options.dtype, shape));
-    values_.push_back(backend.allocate(options.dtype, shape));
+    keys_.push_back(backend.allocate(storage_dtype(format_), shape));
+    values_.push_back(backend.allocate(storage_dtype(format_), shape));
   }
+}
+
+KvCacheView KvCache::layer(std::size_t layer) const {
+  return {.keys = keys_[layer].view(), .values = values_[layer].view(), .format = format_};
 }
 
 }  // namespace m2

@@ -13,7 +13,7 @@ namespace m2 {
 struct KvCacheOptions {
   std::int64_t num_tokens = 0;   // room for this many tokens in all sequences together
   std::int32_t block_size = 32;  // tokens in a block
-  DType dtype = DType::kF32;     // kF32 or kBF16
+  KvFormat format = KvFormat::kF32;
 };
 
 /// Owns the memory, planned at the start; sequences own blocks of it (SequenceBlocks).
@@ -26,15 +26,14 @@ class KvCache {
   [[nodiscard]] std::int64_t num_tokens() const {
     return std::int64_t{allocator_.num_blocks()} * block_size_;
   }
-  /// [P, Nkv, B, D] of a layer.
-  [[nodiscard]] const TensorView& keys(std::size_t layer) const { return keys_[layer].view(); }
-  [[nodiscard]] const TensorView& values(std::size_t layer) const { return values_[layer].view(); }
+  [[nodiscard]] KvCacheView layer(std::size_t layer) const;
 
  private:
   std::int32_t block_size_;
+  KvFormat format_;
   BlockAllocator allocator_;
-  std::vector<Tensor> keys_;
-  std::vector<Tensor> values_;
+  std::vector<Tensor> keys_;    // L of [P, Nkv, B, D]
+  std::vector<Tensor> values_;  // the same
 };
 
 }  // namespace m2

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/philox.h"
 
 namespace m2 {
 namespace {
@@ -21,6 +22,17 @@ struct MiniMaxM2::Pass {
   const Batch& batch;
   KvCache& kv_cache;
   const ForwardOptions& options;
+  TensorView cos;   // [T, R / 2]
+  TensorView sin;   // [T, R / 2]
+  TensorView mask;  // the options' mask in the backend's memory
+
+  // A seed of its own for every layer and purpose.
+  [[nodiscard]] std::uint64_t dropout_seed(std::size_t layer) const {
+    return derive_seed(*options.training_seed, 2 * layer);
+  }
+  [[nodiscard]] std::uint64_t jitter_seed(std::size_t layer) const {
+    return derive_seed(*options.training_seed, 2 * layer + 1);
+  }
 };
 
 MiniMaxM2::MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelWeights> weights,
@@ -49,26 +61,72 @@ void MiniMaxM2::plan(std::int64_t num_tokens) {
   a.router_logits = buffer(config_.num_local_experts);
   a.topk_ids = buffer(config_.num_experts_per_tok, DType::kI32);
   a.topk_weights = buffer(config_.num_experts_per_tok);
-  a.cos = buffer(rope_.rotary_dim() / 2);
-  a.sin = buffer(rope_.rotary_dim() / 2);
+  a.cos = Tensor(DType::kF32, {num_tokens, rope_.rotary_dim() / 2});
+  a.sin = Tensor(DType::kF32, {num_tokens, rope_.rotary_dim() / 2});
   a.max_tokens = num_tokens;
 }
 
-TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
-                              const ForwardOptions& options) {
+// What the operations take on trust, since they see the arrays in the device's memory only.
+void MiniMaxM2::check_batch(const Batch& batch, const KvCache& kv_cache) const {
   for (const std::int32_t id : batch.token_ids) {
     M2_REQUIRE(ErrorCode::kInvalidArgument, id >= 0 && id < config_.vocab_size,
                "input_ids: expected token ids below ", config_.vocab_size, ", got ", id);
   }
+  for (const std::int64_t slot : batch.slot_mapping) {
+    M2_CHECK(slot >= 0 && slot < kv_cache.num_tokens(), "slot ", slot, " is outside a KV cache of ",
+             kv_cache.num_tokens(), " tokens");
+  }
+  const std::int64_t num_blocks = kv_cache.num_tokens() / kv_cache.block_size();
+  for (std::size_t s = 0; s < batch.context_lens.size(); ++s) {
+    const std::int64_t used =
+        SequenceBlocks::blocks_for(batch.context_lens[s], kv_cache.block_size());
+    M2_CHECK(used <= batch.max_blocks, "a context of ", batch.context_lens[s], " exceeds ",
+             batch.max_blocks, " blocks");
+    const std::int32_t* table =
+        batch.block_tables.data() + static_cast<std::int64_t>(s) * batch.max_blocks;
+    for (std::int64_t i = 0; i < used; ++i) {
+      M2_CHECK(table[i] >= 0 && table[i] < num_blocks, "block ", table[i],
+               " is outside a KV cache of ", num_blocks, " blocks");
+    }
+  }
+}
+
+void MiniMaxM2::embed(const Batch& batch, const TensorView& residual) {
+  if (batch.inputs_embeds.empty()) {
+    return backend_.embedding({uploads_.batch.token_ids, weights_->embed_tokens, residual});
+  }
+  float* to = residual.as<float>();
+  std::int64_t row = 0;
+  for (const std::span<const float> embeds : batch.inputs_embeds) {
+    const auto size = static_cast<std::int64_t>(embeds.size());
+    const Shape shape = {size / config_.hidden_size, config_.hidden_size};
+    M2_CHECK(shape.num_elements() == size && row + shape[0] <= num_tokens_, "inputs_embeds of ",
+             size, " numbers do not fill rows of ", config_.hidden_size);
+    backend_.upload(view_of(embeds, shape), {to + row * config_.hidden_size, DType::kF32, shape});
+    row += shape[0];
+  }
+  M2_CHECK(row == num_tokens_, "inputs_embeds of ", row, " tokens for a batch of ", num_tokens_);
+}
+
+TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
+                              const ForwardOptions& options) {
+  check_batch(batch, kv_cache);
   num_tokens_ = batch.num_tokens();
   plan(num_tokens_);
-  const Pass pass{batch, kv_cache, options};
+  uploads_.batch.load(batch, backend_);
+  const Shape rotation = {num_tokens_, rope_.rotary_dim() / 2};
+  const TensorView cos = first(activations_.cos, rotation);
+  const TensorView sin = first(activations_.sin, rotation);
+  rope_.fill(batch.position_ids, cos, sin);
+  const Pass pass{.batch = batch,
+                  .kv_cache = kv_cache,
+                  .options = options,
+                  .cos = uploads_.cos.load(cos, backend_),
+                  .sin = uploads_.sin.load(sin, backend_),
+                  .mask = uploads_.mask.load(options.mask, backend_)};
   const TensorView residual = first(activations_.residual, {num_tokens_, config_.hidden_size});
 
-  backend_.embedding({batch.token_ids, weights_->embed_tokens, residual});
-  const Shape rotation = {num_tokens_, rope_.rotary_dim() / 2};
-  rope_.fill(batch.position_ids, first(activations_.cos, rotation),
-             first(activations_.sin, rotation));
+  embed(batch, residual);
   for (std::size_t layer = 0; layer < weights_->layers.size(); ++layer) {
     record_hidden_states(pass, residual);
     decoder_layer(pass, layer);
@@ -101,8 +159,10 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
   const TensorView q = first(activations_.q, {num_tokens_, q_width});
   const TensorView k = first(activations_.k, {num_tokens_, kv_width});
   const TensorView v = first(activations_.v, k.shape);
-  const TensorView rotation = first(activations_.cos, {num_tokens_, rope_.rotary_dim() / 2});
-  const Batch& batch = pass.batch;
+  const DeviceBatch& batch = uploads_.batch;
+  const KvCacheView cache = pass.kv_cache.layer(layer);
+  const bool training = pass.options.training_seed.has_value();
+  Tensor attentions = new_attentions(pass);
 
   backend_.linear({.input = normed, .weight = weights.q, .output = q});
   backend_.linear({.input = normed, .weight = weights.k, .output = k});
@@ -112,8 +172,8 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
                          .q_weight = weights.q_norm,
                          .k_weight = weights.k_norm,
                          .eps = eps(),
-                         .cos = rotation,
-                         .sin = first(activations_.sin, rotation.shape),
+                         .cos = pass.cos,
+                         .sin = pass.sin,
                          .head_dim = head_dim});
 
   const Shape kv_heads = {num_tokens_, config_.num_key_value_heads, head_dim};
@@ -121,21 +181,28 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
   backend_.kv_append({.k = first(activations_.k, kv_heads),
                       .v = first(activations_.v, kv_heads),
                       .slot_mapping = batch.slot_mapping,
-                      .key_cache = pass.kv_cache.keys(layer),
-                      .value_cache = pass.kv_cache.values(layer)});
+                      .cache = cache});
   backend_.attention({.q = first(activations_.q, q_heads),
-                      .key_cache = pass.kv_cache.keys(layer),
-                      .value_cache = pass.kv_cache.values(layer),
+                      .cache = cache,
                       .cu_seqlens = batch.cu_seqlens,
                       .context_lens = batch.context_lens,
+                      .key_begin = batch.key_begin,
+                      .key_end = batch.key_end,
                       .block_tables = batch.block_tables,
-                      .max_blocks = batch.max_blocks,
+                      .max_context_len = pass.batch.max_context_len,
+                      .max_queries = pass.batch.max_queries,
                       .key_mask = batch.key_mask,
-                      .mask_stride = batch.mask_stride,
+                      .mask = pass.mask,
                       .fully_masked = pass.options.fully_masked,
+                      .dropout = training ? static_cast<float>(config_.attention_dropout) : 0.0F,
+                      .dropout_seed = training ? pass.dropout_seed(layer) : 0,
                       .scale = 1.0F / std::sqrt(static_cast<float>(head_dim)),
                       .output = first(activations_.attn_out, q_heads),
-                      .probabilities = new_attentions(pass)});
+                      .probabilities = attentions.view()});
+  if (pass.options.study.attentions) {
+    pass.options.study_outputs->attentions.push_back(
+        backend_.host_accessible() ? std::move(attentions) : host_copy(attentions.view()));
+  }
   backend_.linear({.input = first(activations_.attn_out, q.shape),
                    .weight = weights.attn_out,
                    .output = residual,
@@ -153,6 +220,11 @@ void MiniMaxM2::moe_block(const Pass& pass, std::size_t layer) {
       first(activations_.topk_ids, {num_tokens_, config_.num_experts_per_tok});
   const TensorView topk_weights = first(activations_.topk_weights, topk_ids.shape);
 
+  if (pass.options.training_seed && config_.router_jitter_noise > 0.0) {
+    backend_.uniform_noise({.values = normed,
+                            .jitter = static_cast<float>(config_.router_jitter_noise),
+                            .seed = pass.jitter_seed(layer)});
+  }
   backend_.moe_route({.hidden_states = normed,
                       .gate = weights.gate,
                       .correction_bias = weights.correction_bias,
@@ -166,16 +238,19 @@ void MiniMaxM2::moe_block(const Pass& pass, std::size_t layer) {
                         .activation = activation_,
                         .output = residual});
   if (pass.options.study.router_logits) {
-    backend_.synchronize();
-    pass.options.study_outputs->router_logits.push_back(Tensor::copy_of(router_logits));
+    pass.options.study_outputs->router_logits.push_back(host_copy(router_logits));
   }
 }
 
 TensorView MiniMaxM2::logits(std::span<const std::int32_t> rows) {
   const auto count = static_cast<std::int64_t>(rows.size());
-  if (count > (logits_.view().present() ? logits_.shape()[0] : 0)) {
+  for (const std::int32_t row : rows) {
+    M2_CHECK(row >= 0 && row < num_tokens_, "logits of row ", row, " of ", num_tokens_);
+  }
+  if (count > (logits_.present() ? logits_.shape()[0] : 0)) {
     head_input_ = backend_.allocate(DType::kF32, {count, config_.hidden_size});
     logits_ = backend_.allocate(DType::kF32, {count, config_.vocab_size});
+    if (!backend_.host_accessible()) host_logits_ = Tensor(DType::kF32, logits_.shape());
   }
   // The rows of the hidden states are gathered as rows of a table are.
   const TensorView head_input = first(head_input_, {count, config_.hidden_size});
@@ -183,27 +258,36 @@ TensorView MiniMaxM2::logits(std::span<const std::int32_t> rows) {
                                     .dtype = DType::kF32,
                                     .rows = num_tokens_,
                                     .cols = config_.hidden_size};
-  backend_.embedding({rows, hidden_states, head_input});
+  backend_.embedding(
+      {uploads_.logit_rows.load(view_of(rows, {count}), backend_), hidden_states, head_input});
   const TensorView output = first(logits_, {count, config_.vocab_size});
   backend_.linear({.input = head_input, .weight = weights_->lm_head, .output = output});
-  backend_.synchronize();
-  return output;
+  if (backend_.host_accessible()) {
+    backend_.synchronize();
+    return output;
+  }
+  const TensorView host = first(host_logits_, output.shape);
+  backend_.download(output, host);
+  return host;
+}
+
+Tensor MiniMaxM2::host_copy(const TensorView& device) {
+  Tensor host(device.dtype, device.shape);
+  backend_.download(device, host.view());
+  return host;
 }
 
 void MiniMaxM2::record_hidden_states(const Pass& pass, const TensorView& hidden_states) {
   if (!pass.options.study.hidden_states) return;
-  backend_.synchronize();
-  pass.options.study_outputs->hidden_states.push_back(Tensor::copy_of(hidden_states));
+  pass.options.study_outputs->hidden_states.push_back(host_copy(hidden_states));
 }
 
 // Room for the probabilities of a layer, where the study wants them; absent otherwise.
-TensorView MiniMaxM2::new_attentions(const Pass& pass) {
+Tensor MiniMaxM2::new_attentions(const Pass& pass) {
   if (!pass.options.study.attentions) return {};
   const Batch& batch = pass.batch;
-  const std::int64_t num_seqs = batch.num_seqs();
-  const Shape shape = {num_seqs, config_.num_attention_heads, num_tokens_ / num_seqs,
-                       batch.context_lens[0]};
-  return pass.options.study_outputs->attentions.emplace_back(DType::kF32, shape).view();
+  return backend_.allocate(DType::kF32, {batch.num_seqs(), config_.num_attention_heads,
+                                         batch.max_queries, batch.max_context_len});
 }
 
 }  // namespace m2

@@ -9,6 +9,7 @@
 
 #include "m2/config.h"
 #include "model/batch.h"
+#include "model/device_batch.h"
 #include "model/kv_cache.h"
 #include "model/rope.h"
 #include "model/weights.h"
@@ -35,6 +36,11 @@ struct ForwardOptions {
   Study study;
   StudyOutputs* study_outputs = nullptr;
   FullyMasked fully_masked = FullyMasked::kZero;
+  /// Optional 4-D mask in the host's memory, [S or 1, Nq or 1, Q, C] f32 or bool: see
+  /// AttentionArgs::mask. The key ranges of the batch still apply.
+  TensorView mask;
+  /// In training: attention dropout and router jitter of the config act, drawn from this seed.
+  std::optional<std::uint64_t> training_seed;
 };
 
 /// The decoder: embedding, L layers, final norm, head. Owns the activations, which grow to the
@@ -49,10 +55,12 @@ class MiniMaxM2 {
   [[nodiscard]] Backend& backend() { return backend_; }
 
   /// Appends the batch to the cache and returns the hidden states after the final norm,
-  /// [T, H] f32, valid until the next call. Throws kInvalidArgument for a token id outside [0, V).
+  /// [T, H] f32 in the backend's memory, valid until the next call. Throws kInvalidArgument for a
+  /// token id outside [0, V).
   TensorView forward(const Batch& batch, KvCache& kv_cache, const ForwardOptions& options = {});
 
-  /// Head of the chosen rows of the last forward: [rows, V] f32, valid until the next call.
+  /// Head of the chosen rows of the last forward: [rows, V] f32 in the host's memory, valid until
+  /// the next call.
   TensorView logits(std::span<const std::int32_t> rows);
 
  private:
@@ -67,17 +75,27 @@ class MiniMaxM2 {
     Tensor router_logits;  // [T, E]
     Tensor topk_ids;       // [T, K] i32
     Tensor topk_weights;   // [T, K]
-    Tensor cos;            // [T, R / 2]
-    Tensor sin;            // [T, R / 2]
+    Tensor cos;            // [T, R / 2], in the host's memory
+    Tensor sin;            // [T, R / 2], in the host's memory
+  };
+  struct Uploads {
+    DeviceBatch batch;
+    UploadBuffer cos;
+    UploadBuffer sin;
+    UploadBuffer mask;
+    UploadBuffer logit_rows;
   };
   struct Pass;  // one forward: batch, cache, options
 
+  void check_batch(const Batch& batch, const KvCache& kv_cache) const;
   void plan(std::int64_t num_tokens);
+  void embed(const Batch& batch, const TensorView& residual);
   void decoder_layer(const Pass& pass, std::size_t layer);
   void attention_block(const Pass& pass, std::size_t layer);
   void moe_block(const Pass& pass, std::size_t layer);
   void record_hidden_states(const Pass& pass, const TensorView& hidden_states);
-  TensorView new_attentions(const Pass& pass);
+  [[nodiscard]] Tensor new_attentions(const Pass& pass);
+  [[nodiscard]] Tensor host_copy(const TensorView& device);
   [[nodiscard]] float eps() const { return static_cast<float>(config_.rms_norm_eps); }
 
   MiniMaxM2Config config_;
@@ -86,9 +104,11 @@ class MiniMaxM2 {
   RopeTable rope_;
   Activation activation_;
   Activations activations_;
+  Uploads uploads_;
   std::int64_t num_tokens_ = 0;  // of the last forward
   Tensor head_input_;            // [rows, H]
   Tensor logits_;                // [rows, V]
+  Tensor host_logits_;           // the same, where the backend's memory is not the host's
 };
 
 }  // namespace m2

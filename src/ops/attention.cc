@@ -2,74 +2,89 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
+#include "base/philox.h"
 #include "ops/contract.h"
 
 namespace m2 {
 namespace {
 
-void check_sequence(const AttentionArgs& args, std::size_t sequence) {
-  const Shape& cache = args.key_cache.shape;
-  const std::int64_t num_queries = args.cu_seqlens[sequence + 1] - args.cu_seqlens[sequence];
-  const std::int64_t context_len = args.context_lens[sequence];
-  M2_CHECK(num_queries >= 0 && num_queries <= context_len, "attention: sequence ", sequence,
-           " has ", num_queries, " queries and a context of ", context_len);
-  M2_CHECK(context_len <= args.max_blocks * cache[2], "attention: context of ", context_len,
-           " exceeds ", args.max_blocks, " blocks of ", cache[2]);
-  const std::int64_t num_blocks = (context_len + cache[2] - 1) / cache[2];
-  const auto table =
-      args.block_tables.subspan(sequence * static_cast<std::size_t>(args.max_blocks));
-  for (std::int64_t i = 0; i < num_blocks; ++i) {
-    const auto block = table[static_cast<std::size_t>(i)];
-    M2_CHECK(block >= 0 && block < cache[0], "attention: block ", block, " is outside key_cache ",
-             cache);
+void check_sequences(const AttentionArgs& args) {
+  const Shape& q = args.q.shape;
+  check_tensor("attention", "context_lens", args.context_lens, DType::kI32, 1);
+  const Shape& lens = args.context_lens.shape;
+  check_shape("attention", "cu_seqlens", args.cu_seqlens, DType::kI32, {lens[0] + 1},
+              "context_lens", lens);
+  check_shape("attention", "key_begin", args.key_begin, DType::kI32, {q[0]}, "q", q);
+  check_shape("attention", "key_end", args.key_end, DType::kI32, {q[0]}, "q", q);
+  check_tensor("attention", "block_tables", args.block_tables, DType::kI32, 2);
+  const Shape& tables = args.block_tables.shape;
+  M2_CHECK(tables[0] == lens[0], "attention: block_tables ", tables,
+           " does not match context_lens ", lens);
+  M2_CHECK(args.max_context_len >= 0 && args.max_context_len <= tables[1] * args.cache.block_size(),
+           "attention: context of ", args.max_context_len, " exceeds ", tables[1], " blocks of ",
+           args.cache.block_size());
+  M2_CHECK(args.max_queries >= 0 && q[0] <= lens[0] * args.max_queries, "attention: q ", q,
+           " exceeds ", lens[0], " sequences of ", args.max_queries, " queries");
+}
+
+void check_masks(const AttentionArgs& args) {
+  const std::int64_t num_seqs = args.context_lens.shape[0];
+  if (args.key_mask.present()) {
+    check_tensor("attention", "key_mask", args.key_mask, DType::kU8, 2);
+    const Shape& shape = args.key_mask.shape;
+    M2_CHECK(shape[0] == num_seqs && shape[1] >= args.max_context_len, "attention: key_mask ",
+             shape, " does not cover ", num_seqs, " sequences of ", args.max_context_len, " keys");
   }
+  if (!args.mask.present()) return;
+  const DType dtype = args.mask.dtype == DType::kBool ? DType::kBool : DType::kF32;
+  check_tensor("attention", "mask", args.mask, dtype, 4);
+  const Shape& shape = args.mask.shape;
+  const std::int64_t num_heads = args.q.shape[1];
+  const bool fits = (shape[0] == num_seqs || shape[0] == 1) &&
+                    (shape[1] == num_heads || shape[1] == 1) && shape[2] == args.max_queries &&
+                    shape[3] == args.max_context_len &&
+                    args.q.shape[0] == num_seqs * args.max_queries;
+  M2_CHECK(fits, "attention: mask ", shape, " does not match q ", args.q.shape, " in ", num_seqs,
+           " sequences of ", args.max_queries, " queries and ", args.max_context_len, " keys");
 }
 
 void check_probabilities(const AttentionArgs& args) {
-  check_tensor("attention", "probabilities", args.probabilities, DType::kF32, 4);
-  const Shape& shape = args.probabilities.shape;
-  const auto num_seqs = static_cast<std::int64_t>(args.context_lens.size());
-  M2_CHECK(shape[0] == num_seqs && shape[1] == args.q.shape[1], "attention: probabilities ", shape,
-           " does not match ", num_seqs, " sequences and q ", args.q.shape);
-  for (std::size_t s = 0; s < args.context_lens.size(); ++s) {
-    M2_CHECK(
-        args.cu_seqlens[s + 1] - args.cu_seqlens[s] == shape[2] && args.context_lens[s] == shape[3],
-        "attention: probabilities ", shape, " need that many queries and keys in sequence ", s);
-  }
+  const std::int64_t num_seqs = args.context_lens.shape[0];
+  const Shape& q = args.q.shape;
+  check_shape("attention", "probabilities", args.probabilities, DType::kF32,
+              {num_seqs, q[1], args.max_queries, args.max_context_len}, "q", q);
+  M2_CHECK(q[0] == num_seqs * args.max_queries, "attention: probabilities ",
+           args.probabilities.shape, " need that many queries in every sequence, q is ", q);
 }
 
 }  // namespace
 
 void check(const AttentionArgs& args) {
-  check_cache("attention", args.key_cache, args.value_cache);
+  check_cache("attention", args.cache);
   check_tensor("attention", "q", args.q, DType::kF32, 3);
   const Shape& q = args.q.shape;
-  const Shape& cache = args.key_cache.shape;
-  M2_CHECK(q[2] == cache[3] && cache[1] > 0 && q[1] % cache[1] == 0, "attention: key_cache ", cache,
-           " does not match q ", q);
+  const std::int64_t num_kv_heads = args.cache.num_kv_heads();
+  M2_CHECK(q[2] == args.cache.head_dim() && num_kv_heads > 0 && q[1] % num_kv_heads == 0,
+           "attention: keys ", args.cache.keys.shape, " does not match q ", q);
   check_shape("attention", "output", args.output, DType::kF32, q, "q", q);
   check_disjoint("attention", "output", args.output, "q", args.q);
-  const std::size_t num_seqs = args.context_lens.size();
-  M2_CHECK(args.cu_seqlens.size() == num_seqs + 1 && args.cu_seqlens.front() == 0 &&
-               args.cu_seqlens.back() == q[0],
-           "attention: cu_seqlens of ", args.cu_seqlens.size(), " does not match ", num_seqs,
-           " context_lens and q ", q);
-  M2_CHECK(args.max_blocks >= 0 &&
-               args.block_tables.size() >= num_seqs * static_cast<std::size_t>(args.max_blocks),
-           "attention: block_tables of ", args.block_tables.size(), " does not match ", num_seqs,
-           " sequences of ", args.max_blocks, " blocks");
-  for (std::size_t s = 0; s < num_seqs; ++s) check_sequence(args, s);
-  if (!args.key_mask.empty()) {
-    M2_CHECK(args.key_mask.size() >= num_seqs * static_cast<std::size_t>(args.mask_stride) &&
-                 std::all_of(args.context_lens.begin(), args.context_lens.end(),
-                             [&](auto length) { return length <= args.mask_stride; }),
-             "attention: key_mask of ", args.key_mask.size(), " with mask_stride ",
-             args.mask_stride, " does not cover the contexts of ", num_seqs, " sequences");
-  }
+  check_sequences(args);
+  check_masks(args);
+  M2_CHECK(args.dropout >= 0.0F && args.dropout <= 1.0F, "attention: dropout ", args.dropout);
   if (args.probabilities.present()) check_probabilities(args);
+}
+
+bool dropped(const AttentionArgs& args, std::int64_t sequence, std::int64_t head,
+             std::int64_t query, std::int64_t key) {
+  const auto words =
+      philox4x32({static_cast<std::uint32_t>(key), static_cast<std::uint32_t>(query),
+                  static_cast<std::uint32_t>(head), static_cast<std::uint32_t>(sequence)},
+                 philox_key(args.dropout_seed));
+  return unit_float(words[0]) < args.dropout;
 }
 
 namespace reference {
@@ -82,25 +97,47 @@ struct HeadView {
   std::int64_t head;
 
   [[nodiscard]] std::int64_t context_len() const {
-    return args.context_lens[static_cast<std::size_t>(sequence)];
+    return args.context_lens.as<std::int32_t>()[sequence];
   }
   [[nodiscard]] std::int64_t first_query() const {
-    return args.cu_seqlens[static_cast<std::size_t>(sequence)];
+    return args.cu_seqlens.as<std::int32_t>()[sequence];
   }
   [[nodiscard]] std::int64_t num_queries() const {
-    return args.cu_seqlens[static_cast<std::size_t>(sequence) + 1] - first_query();
+    return args.cu_seqlens.as<std::int32_t>()[sequence + 1] - first_query();
   }
-  [[nodiscard]] bool masked(std::int64_t key) const {
-    return !args.key_mask.empty() &&
-           args.key_mask[static_cast<std::size_t>(sequence * args.mask_stride + key)] == 0;
+  [[nodiscard]] bool visible(std::int64_t query, std::int64_t key) const {
+    const std::int64_t token = first_query() + query;
+    if (key < args.key_begin.as<std::int32_t>()[token]) return false;
+    if (key >= args.key_end.as<std::int32_t>()[token]) return false;
+    const TensorView& padding = args.key_mask;
+    if (padding.present() && padding.as<std::uint8_t>()[sequence * padding.shape[1] + key] == 0) {
+      return false;
+    }
+    return args.mask.dtype != DType::kBool ||
+           static_cast<const std::uint8_t*>(args.mask.data)[mask_index(query, key)] != 0;
+  }
+  // What is added to the score.
+  [[nodiscard]] float bias(std::int64_t query, std::int64_t key) const {
+    if (!args.mask.present() || args.mask.dtype == DType::kBool) return 0.0F;
+    return args.mask.as<float>()[mask_index(query, key)];
+  }
+  [[nodiscard]] std::int64_t mask_index(std::int64_t query, std::int64_t key) const {
+    const Shape& shape = args.mask.shape;
+    const std::int64_t s = shape[0] == 1 ? 0 : sequence;
+    const std::int64_t h = shape[1] == 1 ? 0 : head;
+    return ((s * shape[1] + h) * shape[2] + query) * shape[3] + key;
   }
   // Element 0 of the key's vector in either cache.
   [[nodiscard]] std::int64_t cache_index(std::int64_t key) const {
-    const Shape& cache = args.key_cache.shape;
-    const auto entry = static_cast<std::size_t>(sequence * args.max_blocks + key / cache[2]);
-    const std::int64_t block = args.block_tables[entry];
-    const std::int64_t kv_head = head / (args.q.shape[1] / cache[1]);
-    return ((block * cache[1] + kv_head) * cache[2] + key % cache[2]) * cache[3];
+    const KvCacheView& cache = args.cache;
+    const std::int64_t max_blocks = args.block_tables.shape[1];
+    const std::int64_t block =
+        args.block_tables.as<std::int32_t>()[sequence * max_blocks + key / cache.block_size()];
+    M2_DCHECK(block >= 0 && block < cache.num_blocks(), "attention: block ", block,
+              " is outside keys ", cache.keys.shape);
+    const std::int64_t kv_head = head / (args.q.shape[1] / cache.num_kv_heads());
+    const std::int64_t row = (block * cache.num_kv_heads() + kv_head) * cache.block_size();
+    return (row + key % cache.block_size()) * cache.head_dim();
   }
 };
 
@@ -117,50 +154,68 @@ bool softmax(std::span<float> scores) {
   return true;
 }
 
-// The probabilities of one query over all keys; future and hidden keys get 0.
-void attend(const HeadView& view, const float* q, std::int64_t index, std::span<float> scores) {
+float score_of(const HeadView& view, const float* q, std::int64_t key) {
+  const TensorView& keys = view.args.cache.keys;
+  const std::int64_t first = view.cache_index(key);
+  double sum = 0.0;
+  for (std::int64_t dim = 0; dim < view.args.q.shape[2]; ++dim) {
+    sum += double{q[dim]} * double{load_float(keys.data, keys.dtype, first + dim)};
+  }
+  return static_cast<float>(sum * double{view.args.scale});
+}
+
+void drop(const HeadView& view, std::int64_t query, std::span<float> probabilities) {
   const AttentionArgs& args = view.args;
-  const std::int64_t head_dim = args.q.shape[2];
+  if (args.dropout == 0.0F) return;
+  for (std::int64_t key = 0; key < view.context_len(); ++key) {
+    float& probability = probabilities[static_cast<std::size_t>(key)];
+    const bool gone = dropped(args, view.sequence, view.head, query, key);
+    probability = gone ? 0.0F : probability / (1.0F - args.dropout);
+  }
+}
+
+// The probabilities of one query over all keys; hidden keys get 0.
+void attend(const HeadView& view, const float* q, std::int64_t query, std::span<float> scores) {
+  if (scores.empty()) return;
   for (std::int64_t key = 0; key < view.context_len(); ++key) {
     float& score = scores[static_cast<std::size_t>(key)];
     score = -HUGE_VALF;
-    if (key > index || view.masked(key)) continue;
-    const std::int64_t first = view.cache_index(key);
-    double sum = 0.0;
-    for (std::int64_t dim = 0; dim < head_dim; ++dim) {
-      sum += double{q[dim]} *
-             double{load_float(args.key_cache.data, args.key_cache.dtype, first + dim)};
-    }
-    score = static_cast<float>(sum * double{args.scale});
+    if (view.visible(query, key)) score = score_of(view, q, key) + view.bias(query, key);
   }
-  if (softmax(scores)) return;
-  const bool uniform = args.fully_masked == FullyMasked::kUniform;
-  std::fill(scores.begin(), scores.end(),
-            uniform ? 1.0F / static_cast<float>(view.context_len()) : 0.0F);
+  if (!softmax(scores)) {
+    const bool uniform = view.args.fully_masked == FullyMasked::kUniform;
+    std::fill(scores.begin(), scores.end(),
+              uniform ? 1.0F / static_cast<float>(view.context_len()) : 0.0F);
+  }
+  drop(view, query, scores);
+}
+
+void weigh(const HeadView& view, std::span<const float> probabilities, float* output) {
+  const TensorView& values = view.args.cache.values;
+  for (std::int64_t dim = 0; dim < view.args.q.shape[2]; ++dim) {
+    double sum = 0.0;
+    for (std::int64_t key = 0; key < view.context_len(); ++key) {
+      const float probability = probabilities[static_cast<std::size_t>(key)];
+      if (probability == 0.0F) continue;
+      const float value = load_float(values.data, values.dtype, view.cache_index(key) + dim);
+      sum += double{probability} * double{value};
+    }
+    output[dim] = static_cast<float>(sum);
+  }
 }
 
 void attention_head(const HeadView& view, std::vector<float>& scores) {
   const AttentionArgs& args = view.args;
   const std::int64_t num_heads = args.q.shape[1];
-  const std::int64_t head_dim = args.q.shape[2];
   scores.resize(static_cast<std::size_t>(view.context_len()));
-  for (std::int64_t i = 0; i < view.num_queries(); ++i) {
-    const std::int64_t row = ((view.first_query() + i) * num_heads + view.head) * head_dim;
-    attend(view, args.q.as<float>() + row, view.context_len() - view.num_queries() + i, scores);
-    for (std::int64_t dim = 0; dim < head_dim; ++dim) {
-      double sum = 0.0;
-      for (std::int64_t key = 0; key < view.context_len(); ++key) {
-        const float probability = scores[static_cast<std::size_t>(key)];
-        if (probability == 0.0F) continue;
-        sum +=
-            double{probability} * double{load_float(args.value_cache.data, args.value_cache.dtype,
-                                                    view.cache_index(key) + dim)};
-      }
-      args.output.as<float>()[row + dim] = static_cast<float>(sum);
-    }
+  for (std::int64_t query = 0; query < view.num_queries(); ++query) {
+    const std::int64_t row =
+        ((view.first_query() + query) * num_heads + view.head) * args.q.shape[2];
+    attend(view, args.q.as<float>() + row, query, scores);
+    weigh(view, scores, args.output.as<float>() + row);
     if (!args.probabilities.present()) continue;
-    const std::int64_t to =
-        ((view.sequence * num_heads + view.head) * view.num_queries() + i) * view.context_len();
+    const Shape& shape = args.probabilities.shape;
+    const std::int64_t to = ((view.sequence * shape[1] + view.head) * shape[2] + query) * shape[3];
     std::copy(scores.begin(), scores.end(), args.probabilities.as<float>() + to);
   }
 }
@@ -170,8 +225,7 @@ void attention_head(const HeadView& view, std::vector<float>& scores) {
 void attention(const AttentionArgs& args) {
   check(args);
   std::vector<float> scores;
-  const auto num_seqs = static_cast<std::int64_t>(args.context_lens.size());
-  for (std::int64_t sequence = 0; sequence < num_seqs; ++sequence) {
+  for (std::int64_t sequence = 0; sequence < args.context_lens.shape[0]; ++sequence) {
     for (std::int64_t head = 0; head < args.q.shape[1]; ++head) {
       attention_head({args, sequence, head}, scores);
     }

@@ -1,9 +1,10 @@
 // The interface between the model and what computes it.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
 
-#include "ops/add.h"
 #include "ops/attention.h"
 #include "ops/embedding.h"
 #include "ops/kv_append.h"
@@ -12,13 +13,18 @@
 #include "ops/moe_route.h"
 #include "ops/qk_norm_rope.h"
 #include "ops/rms_norm.h"
+#include "ops/uniform_noise.h"
 
 namespace m2 {
 
+/// Keeps memory alive that views point at.
+using Owners = std::vector<std::shared_ptr<const void>>;
+
 /// A device that runs the operations. Each operation checks its contract (ops/<op>.h) first and
-/// must agree with the plain reference beside it within the tolerance of its test. Calls come from
-/// one thread at a time; on return of an operation its outputs may be read by the next operation,
-/// and by the host after synchronize().
+/// must agree with the plain reference beside it within the tolerance of its test. Every tensor and
+/// weight of an argument struct lies in memory of this backend. Calls come from one thread at a
+/// time and take effect in order; on return of an operation its outputs may be read by the next
+/// operation, and by the host after download() or, where host_accessible(), after synchronize().
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -30,13 +36,27 @@ class Backend {
   [[nodiscard]] virtual Tensor allocate(DType dtype, const Shape& shape) = 0;
   virtual void synchronize() = 0;
 
+  /// True when operations may use any memory of the host, and the host that of allocate().
+  [[nodiscard]] virtual bool host_accessible() const = 0;
+  /// Copies between the host and this backend's memory; types and shapes must be equal. The host's
+  /// memory is free (upload) or filled (download) on return.
+  virtual void upload(const TensorView& host, const TensorView& device) = 0;
+  virtual void download(const TensorView& device, const TensorView& host) = 0;
+  /// Within this backend's memory; the two do not overlap.
+  virtual void copy(const TensorView& from, const TensorView& to) = 0;
+
+  /// A weight in this backend's memory, scales included; new memory is added to `owners`. Where
+  /// host_accessible() it is the view itself: mapped files stay mapped.
+  [[nodiscard]] virtual WeightView place(const WeightView& host, Owners& owners) = 0;
+  [[nodiscard]] virtual TensorView place(const TensorView& host, Owners& owners) = 0;
+
   virtual void embedding(const EmbeddingArgs& args) = 0;
   virtual void rms_norm(const RmsNormArgs& args) = 0;
   virtual void linear(const LinearArgs& args) = 0;
-  virtual void add(const AddArgs& args) = 0;
   virtual void qk_norm_rope(const QkNormRopeArgs& args) = 0;
   virtual void kv_append(const KvAppendArgs& args) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
+  virtual void uniform_noise(const UniformNoiseArgs& args) = 0;
   virtual void moe_route(const MoeRouteArgs& args) = 0;
   virtual void moe_experts(const MoeExpertsArgs& args) = 0;
 };

@@ -32,12 +32,4 @@ void check_disjoint(const char* op, const char* name, const TensorView& tensor,
   M2_CHECK(apart, op, ": ", name, " overlaps ", other_name);
 }
 
-void check_cache(const char* op, const TensorView& key_cache, const TensorView& value_cache) {
-  M2_CHECK(key_cache.dtype == DType::kF32 || key_cache.dtype == DType::kBF16, op,
-           ": key_cache must be F32 or BF16, got ", dtype_name(key_cache.dtype));
-  check_tensor(op, "key_cache", key_cache, key_cache.dtype, 4);
-  check_shape(op, "value_cache", value_cache, key_cache.dtype, key_cache.shape, "key_cache",
-              key_cache.shape);
-}
-
 }  // namespace m2

@@ -19,7 +19,4 @@ void check_shape(const char* op, const char* name, const TensorView& tensor, DTy
 void check_disjoint(const char* op, const char* name, const TensorView& tensor,
                     const char* other_name, const TensorView& other);
 
-/// Throws kInternal unless both are [P, Nkv, B, D] of one type, F32 or BF16.
-void check_cache(const char* op, const TensorView& key_cache, const TensorView& value_cache);
-
 }  // namespace m2

@@ -1,5 +1,7 @@
 #include "ops/embedding.h"
 
+#include <cstdint>
+
 #include "base/error.h"
 #include "ops/contract.h"
 
@@ -7,25 +9,24 @@ namespace m2 {
 
 void check(const EmbeddingArgs& args) {
   check_weight(args.weight, "embedding");
-  const auto num_tokens = static_cast<std::int64_t>(args.token_ids.size());
+  check_tensor("embedding", "token_ids", args.token_ids, DType::kI32, 1);
+  const std::int64_t num_tokens = args.token_ids.shape[0];
   check_tensor("embedding", "output", args.output, DType::kF32, 2);
   M2_CHECK((args.output.shape == Shape{num_tokens, args.weight.cols}), "embedding: output ",
            args.output.shape, " does not match ", num_tokens, " token_ids and weight [",
            args.weight.rows, ", ", args.weight.cols, "]");
-  for (const auto token_id : args.token_ids) {
-    M2_CHECK(token_id >= 0 && token_id < args.weight.rows, "embedding: token id ", token_id,
-             " is outside the vocabulary of ", args.weight.rows);
-  }
 }
 
 namespace reference {
 
 void embedding(const EmbeddingArgs& args) {
   check(args);
+  const auto* token_ids = args.token_ids.as<std::int32_t>();
   float* output = args.output.as<float>();
-  for (const auto token_id : args.token_ids) {
-    decode_row(args.weight, token_id, output);
-    output += args.weight.cols;
+  for (std::int64_t token = 0; token < args.token_ids.shape[0]; ++token) {
+    M2_DCHECK(token_ids[token] >= 0 && token_ids[token] < args.weight.rows, "embedding: token id ",
+              token_ids[token], " is outside the vocabulary of ", args.weight.rows);
+    decode_row(args.weight, token_ids[token], output + token * args.weight.cols);
   }
 }
 

@@ -1,17 +1,14 @@
 // Rows of the embedding table.
 #pragma once
 
-#include <cstdint>
-#include <span>
-
 #include "quant/weight_view.h"
 
 namespace m2 {
 
 struct EmbeddingArgs {
-  std::span<const std::int32_t> token_ids;  // [T], each in [0, V)
-  WeightView weight;                        // [V, H]
-  TensorView output;                        // [T, H] f32
+  TensorView token_ids;  // [T] i32, each in [0, V): the caller has checked
+  WeightView weight;     // [V, H]
+  TensorView output;     // [T, H] f32
 };
 
 void check(const EmbeddingArgs& args);

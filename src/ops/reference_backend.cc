@@ -4,23 +4,21 @@ namespace m2 {
 
 std::string ReferenceBackend::description() const { return "reference (1 thread)"; }
 
-Tensor ReferenceBackend::allocate(DType dtype, const Shape& shape) { return {dtype, shape}; }
-
-void ReferenceBackend::synchronize() {}
-
 void ReferenceBackend::embedding(const EmbeddingArgs& args) { reference::embedding(args); }
 
 void ReferenceBackend::rms_norm(const RmsNormArgs& args) { reference::rms_norm(args); }
 
 void ReferenceBackend::linear(const LinearArgs& args) { reference::linear(args); }
 
-void ReferenceBackend::add(const AddArgs& args) { reference::add(args); }
-
 void ReferenceBackend::qk_norm_rope(const QkNormRopeArgs& args) { reference::qk_norm_rope(args); }
 
 void ReferenceBackend::kv_append(const KvAppendArgs& args) { reference::kv_append(args); }
 
 void ReferenceBackend::attention(const AttentionArgs& args) { reference::attention(args); }
+
+void ReferenceBackend::uniform_noise(const UniformNoiseArgs& args) {
+  reference::uniform_noise(args);
+}
 
 void ReferenceBackend::moe_route(const MoeRouteArgs& args) { reference::moe_route(args); }
 

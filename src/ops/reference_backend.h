@@ -1,24 +1,22 @@
 // A backend made of the plain references: the oracle of tests.
 #pragma once
 
-#include "ops/backend.h"
+#include "ops/host_backend.h"
 
 namespace m2 {
 
 /// Runs on the calling thread, in the memory of the host.
-class ReferenceBackend final : public Backend {
+class ReferenceBackend final : public HostBackend {
  public:
   [[nodiscard]] std::string description() const override;
-  [[nodiscard]] Tensor allocate(DType dtype, const Shape& shape) override;
-  void synchronize() override;
 
   void embedding(const EmbeddingArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
-  void add(const AddArgs& args) override;
   void qk_norm_rope(const QkNormRopeArgs& args) override;
   void kv_append(const KvAppendArgs& args) override;
   void attention(const AttentionArgs& args) override;
+  void uniform_noise(const UniformNoiseArgs& args) override;
   void moe_route(const MoeRouteArgs& args) override;
   void moe_experts(const MoeExpertsArgs& args) override;
 };

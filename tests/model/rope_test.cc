@@ -11,6 +11,7 @@
 #include "checkpoint/safetensors.h"
 #include "m2/error.h"
 #include "support/paths.h"
+#include "m2/error.h"
 
 namespace m2 {
 namespace {

@@ -2,40 +2,30 @@
 
 #include <gtest/gtest.h>
 
-#include <limits>
-#include <numeric>
-
-#include "ops/op_cases.h"
+#include "ops/attention_cases.h"
 #include "ops/reference_backend.h"
 
 namespace m2 {
 namespace {
 
-using test::Random;
+using test::AttentionBatch;
+using test::AttentionCase;
+using test::Masks;
+using test::Ranges;
+using test::view_of;
 
-struct Sequence {
-  std::int32_t num_queries;
-  std::int32_t context_len;
-};
-
-struct Case {
-  std::string name;
-  std::vector<Sequence> sequences;
-  std::int64_t num_heads = 4;
-  std::int64_t num_kv_heads = 2;
-  std::int64_t head_dim = 16;
-  std::int64_t block_size = 16;
-};
-
-const std::vector<Case>& cases() {
-  static const std::vector<Case> kCases = {
+const std::vector<AttentionCase>& cases() {
+  static const std::vector<AttentionCase> kCases = {
       {"no sequence", {}},
       {"one token", {{1, 1}}},
+      {"an idle sequence alone", {{0, 5}}},
+      {"nothing in the cache", {{0, 0}, {1, 1}}},
       {"prefill", {{5, 5}}, 12, 2, 128, 16},
       {"model's heads", {{3, 40}, {1, 70}}, 48, 8, 128, 32},
       {"a chunk and one past it", {{1, 255}, {1, 256}, {1, 257}, {2, 513}}, 6, 1, 32, 16},
       {"long decode", {{1, 1500}}, 6, 1, 64, 16},
       {"chunked prefill", {{70, 300}}, 6, 2, 32, 8},
+      {"padded rows", {{7, 281}, {7, 281}, {7, 281}}, 4, 2, 24, 8},
       {"ragged with an idle sequence", {{4, 9}, {0, 3}, {1, 20}, {9, 9}}, 4, 4, 24, 4},
       {"odd head_dim", {{3, 30}, {1, 5}}, 3, 1, 37, 3},
       {"large group", {{2, 21}}, 50, 1, 8, 16},
@@ -43,182 +33,41 @@ const std::vector<Case>& cases() {
   return kCases;
 }
 
-// A batch over a cache whose blocks lie in random order; what no key owns is NaN.
-struct Batch {
-  Batch(const Case& c, DType dtype, unsigned seed) {
-    Random random(seed);
-    cu_seqlens.push_back(0);
-    std::int64_t num_blocks = 0;
-    for (const auto& sequence : c.sequences) {
-      cu_seqlens.push_back(cu_seqlens.back() + sequence.num_queries);
-      context_lens.push_back(sequence.context_len);
-      const std::int64_t blocks = (sequence.context_len + c.block_size - 1) / c.block_size;
-      num_blocks += blocks;
-      max_blocks = std::max(max_blocks, blocks + 1);
-      mask_stride = std::max<std::int64_t>(mask_stride, sequence.context_len + 3);
-    }
-    q = random.tensor({cu_seqlens.back(), c.num_heads, c.head_dim});
-    output = Tensor(DType::kF32, q.shape());
-    keys = Tensor(dtype, {num_blocks + 1, c.num_kv_heads, c.block_size, c.head_dim});
-    values = Tensor(dtype, keys.shape());
-    for (std::int64_t i = 0; i < keys.shape().num_elements(); ++i) {
-      put(keys, i, std::numeric_limits<float>::quiet_NaN());
-      put(values, i, std::numeric_limits<float>::quiet_NaN());
-    }
-    std::vector<std::int32_t> order(static_cast<std::size_t>(num_blocks));
-    std::iota(order.begin(), order.end(), 1);
-    for (std::size_t i = order.size(); i > 1; --i) {
-      std::swap(order[i - 1],
-                order[static_cast<std::size_t>(random.below(static_cast<std::int64_t>(i)))]);
-    }
-    block_tables.assign(c.sequences.size() * static_cast<std::size_t>(max_blocks), -1);
-    std::size_t next = 0;
-    for (std::size_t s = 0; s < c.sequences.size(); ++s) {
-      for (std::int32_t key = 0; key < context_lens[s]; ++key) {
-        const auto entry =
-            s * static_cast<std::size_t>(max_blocks) + static_cast<std::size_t>(key / c.block_size);
-        if (key % c.block_size == 0) block_tables[entry] = order[next++];
-        for (std::int64_t head = 0; head < c.num_kv_heads; ++head) {
-          for (std::int64_t dim = 0; dim < c.head_dim; ++dim) {
-            put(keys, index(s, key, head) + dim, random.normal());
-            put(values, index(s, key, head) + dim, random.normal());
-          }
+constexpr Ranges kRanges[] = {Ranges::kCausal, Ranges::kPacked, Ranges::kAll, Ranges::kRandom};
+constexpr Masks kMasks[] = {Masks::kNone, Masks::kPadding, Masks::kBool, Masks::kBias,
+                            Masks::kBiasOfHeads};
+
+// Whether a combination is worth its time: the element type changes nothing about the ranges, and
+// large cases are there for chunks and tiles.
+bool worth_testing(const AttentionCase& c, KvFormat format, Ranges ranges, Masks masks) {
+  if (masks > Masks::kPadding && !c.rectangular()) return false;
+  if (format != KvFormat::kF32) return ranges == Ranges::kCausal && masks <= Masks::kPadding;
+  std::int64_t pairs = 0;
+  for (const auto& sequence : c.sequences) {
+    pairs += std::int64_t{sequence.num_queries} * sequence.context_len;
+  }
+  return pairs < 7000 || ranges == Ranges::kCausal || masks == Masks::kNone;
+}
+
+// Calls body(case, batch) for every combination.
+template <class Body>
+void for_each_batch(unsigned seed, const Body& body) {
+  for (const AttentionCase& c : cases()) {
+    for (const KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+      for (const Ranges ranges : kRanges) {
+        for (const Masks masks : kMasks) {
+          if (!worth_testing(c, format, ranges, masks)) continue;
+          SCOPED_TRACE(testing::Message()
+                       << c.name << ", format " << static_cast<int>(format) << ", ranges "
+                       << static_cast<int>(ranges) << ", masks " << static_cast<int>(masks));
+          AttentionBatch batch(c, format, seed);
+          batch.set_ranges(ranges);
+          batch.set_masks(masks);
+          body(c, batch);
         }
       }
     }
   }
-
-  static void put(const Tensor& cache, std::int64_t i, float value) {
-    if (cache.view().dtype == DType::kF32) {
-      cache.as<float>()[i] = value;
-    } else {
-      cache.as<bf16>()[i] = to_bf16(value);
-    }
-  }
-
-  [[nodiscard]] std::int64_t index(std::size_t s, std::int64_t key, std::int64_t head) const {
-    const Shape& shape = keys.shape();
-    const auto entry =
-        s * static_cast<std::size_t>(max_blocks) + static_cast<std::size_t>(key / shape[2]);
-    return ((block_tables[entry] * shape[1] + head) * shape[2] + key % shape[2]) * shape[3];
-  }
-
-  void mask(Random& random) {
-    key_mask.assign(context_lens.size() * static_cast<std::size_t>(mask_stride), 1);
-    for (std::size_t s = 0; s < context_lens.size(); ++s) {
-      // A padded start, so that the first queries of a prefill see nothing, and some holes.
-      const std::int64_t padding = context_lens[s] / 3;
-      for (std::int64_t key = 0; key < mask_stride; ++key) {
-        const bool hidden = key < padding || random.below(5) == 0;
-        if (hidden)
-          key_mask[s * static_cast<std::size_t>(mask_stride) + static_cast<std::size_t>(key)] = 0;
-      }
-    }
-  }
-
-  [[nodiscard]] bool visible(std::size_t s, std::int64_t key, std::int64_t position) const {
-    if (key > position) return false;
-    return key_mask.empty() ||
-           key_mask[s * static_cast<std::size_t>(mask_stride) + static_cast<std::size_t>(key)] != 0;
-  }
-
-  [[nodiscard]] AttentionArgs args() const {
-    return {.q = q.view(),
-            .key_cache = keys.view(),
-            .value_cache = values.view(),
-            .cu_seqlens = cu_seqlens,
-            .context_lens = context_lens,
-            .block_tables = block_tables,
-            .max_blocks = max_blocks,
-            .key_mask = key_mask,
-            .mask_stride = mask_stride,
-            .scale = 1.0F / std::sqrt(static_cast<float>(q.shape()[2])),
-            .output = output.view()};
-  }
-
-  Tensor q;
-  Tensor keys;
-  Tensor values;
-  Tensor output;
-  std::vector<std::int32_t> cu_seqlens;
-  std::vector<std::int32_t> context_lens;
-  std::vector<std::int32_t> block_tables;
-  std::int64_t max_blocks = 0;
-  std::vector<std::uint8_t> key_mask;
-  std::int64_t mask_stride = 0;
-};
-
-struct Expected {
-  std::vector<double> values;
-  std::vector<double> tolerance;
-};
-
-// One query head in float64, with the error that float32 may add: that of the scores goes through
-// the softmax twice (numerator and denominator), then sums over the keys.
-void expect_head(const Batch& batch, const AttentionArgs& args, std::size_t s, std::int64_t row,
-                 std::int64_t position, std::int64_t kv_head, const std::string& target,
-                 Expected& out) {
-  const std::int64_t head_dim = batch.q.shape()[2];
-  const std::int64_t context_len = batch.context_lens[s];
-  const DType dtype = batch.keys.view().dtype;
-  std::vector<double> scores(static_cast<std::size_t>(context_len), -HUGE_VAL);
-  double largest = -HUGE_VAL;
-  double score_error = 0.0;
-  for (std::int64_t key = 0; key < context_len; ++key) {
-    if (!batch.visible(s, key, position)) continue;
-    double dot = 0.0;
-    double magnitude = 0.0;
-    for (std::int64_t dim = 0; dim < head_dim; ++dim) {
-      const double product =
-          double{batch.q.as<float>()[row * head_dim + dim]} *
-          double{load_float(batch.keys.view().data, dtype, batch.index(s, key, kv_head) + dim)};
-      dot += product;
-      magnitude += std::fabs(product);
-    }
-    scores[static_cast<std::size_t>(key)] = dot * double{args.scale};
-    largest = std::max(largest, dot * double{args.scale});
-    score_error = std::max(score_error, (test::dot_roundings(head_dim, target) + 4.0) *
-                                            test::kUnitRoundoff * magnitude * double{args.scale});
-  }
-  const bool masked = largest == -HUGE_VAL;
-  const bool uniform = args.fully_masked == FullyMasked::kUniform;
-  double sum = 0.0;
-  for (double& score : scores) {
-    score = !masked ? std::exp(score - largest) : uniform ? 1.0 : 0.0;
-    sum += score;
-  }
-  const double relative =
-      2.0 * score_error + (static_cast<double>(context_len) + 32.0) * test::kUnitRoundoff;
-  for (std::int64_t dim = 0; dim < head_dim; ++dim) {
-    double value = 0.0;
-    double magnitude = 0.0;
-    for (std::int64_t key = 0; key < context_len; ++key) {
-      const double probability = sum == 0.0 ? 0.0 : scores[static_cast<std::size_t>(key)] / sum;
-      const double product = probability * double{load_float(batch.values.view().data, dtype,
-                                                             batch.index(s, key, kv_head) + dim)};
-      value += product;
-      magnitude += std::fabs(product);
-    }
-    out.values.push_back(value);
-    out.tolerance.push_back(relative * magnitude);
-  }
-}
-
-Expected expected_attention(const Batch& batch, const AttentionArgs& args,
-                            const std::string& target) {
-  const std::int64_t num_heads = batch.q.shape()[1];
-  const std::int64_t group = num_heads / batch.keys.shape()[1];
-  Expected result;
-  for (std::size_t s = 0; s < batch.context_lens.size(); ++s) {
-    for (std::int32_t token = batch.cu_seqlens[s]; token < batch.cu_seqlens[s + 1]; ++token) {
-      const std::int64_t position = batch.context_lens[s] - batch.cu_seqlens[s + 1] + token;
-      for (std::int64_t head = 0; head < num_heads; ++head) {
-        expect_head(batch, args, s, token * num_heads + head, position, head / group, target,
-                    result);
-      }
-    }
-  }
-  return result;
 }
 
 class AttentionTest : public testing::TestWithParam<test::BackendCase> {
@@ -229,62 +78,82 @@ class AttentionTest : public testing::TestWithParam<test::BackendCase> {
 
 TEST_P(AttentionTest, MatchesFloat64) {
   ReferenceBackend plain;
-  for (const Case& c : cases()) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      for (const bool with_mask : {false, true}) {
-        for (const auto mode : {FullyMasked::kZero, FullyMasked::kUniform}) {
-          SCOPED_TRACE(testing::Message()
-                       << c.name << " " << dtype_name(dtype) << (with_mask ? " masked" : ""));
-          Batch batch(c, dtype, 21);
-          Random random(22);
-          if (with_mask) batch.mask(random);
-          AttentionArgs args = batch.args();
-          args.fully_masked = mode;
-          const auto expected = expected_attention(batch, args, GetParam().target);
-          backend_.attention(args);
-          test::expect_close(test::floats(batch.output), expected.values, expected.tolerance);
-          plain.attention(args);
-          test::expect_close(test::floats(batch.output), expected.values, expected.tolerance);
-        }
-      }
+  for_each_batch(21, [&](const AttentionCase&, const AttentionBatch& batch) {
+    for (const auto mode : {FullyMasked::kZero, FullyMasked::kUniform}) {
+      const bool unmasked = !batch.args().key_mask.present() && !batch.mask.present();
+      if (mode == FullyMasked::kUniform && unmasked) continue;
+      AttentionArgs args = batch.args();
+      args.fully_masked = mode;
+      const auto expected = test::expected_attention(batch, args, GetParam().target);
+      backend_.attention(args);
+      test::expect_close(test::floats(batch.output), expected.values, expected.tolerance);
+      if (GetParam().num_threads != 1) continue;  // the plain body is the same for all
+      plain.attention(args);
+      test::expect_close(test::floats(batch.output), expected.values, expected.tolerance);
     }
-  }
+  });
 }
 
-// Each query alone, its cache cut behind it, gives the bits that it has in the batch.
+// The 4-D mask of one query, [1, heads or 1, 1, C].
+Tensor mask_of_query(const Tensor& mask, std::int64_t sequence, std::int64_t query) {
+  if (!mask.present()) return {};
+  const Shape& from = mask.shape();
+  Tensor row(mask.view().dtype, {1, from[1], 1, from[3]});
+  const std::size_t bytes = row.view().num_bytes() / static_cast<std::size_t>(from[1]);
+  const std::int64_t s = from[0] == 1 ? 0 : sequence;
+  for (std::int64_t head = 0; head < from[1]; ++head) {
+    const auto source = static_cast<std::size_t>((s * from[1] + head) * from[2] + query);
+    std::memcpy(static_cast<char*>(row.view().data) + static_cast<std::size_t>(head) * bytes,
+                static_cast<const char*>(mask.view().data) + source * bytes, bytes);
+  }
+  return row;
+}
+
+// Each query alone, on one thread, its cache cut behind it where no mask covers all of it, gives
+// the bits that it has in the batch.
 TEST_P(AttentionTest, QueriesAreIndependent) {
   CpuBackend single_backend(1, GetParam().target);
-  for (const Case& c : cases()) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
-      SCOPED_TRACE(c.name);
-      const Batch batch(c, dtype, 23);
-      backend_.attention(batch.args());
-      const Tensor alone(DType::kF32, batch.output.shape());
-      const std::int64_t width = c.num_heads * c.head_dim;
-      for (std::size_t s = 0; s < batch.context_lens.size(); ++s) {
-        for (std::int32_t token = batch.cu_seqlens[s]; token < batch.cu_seqlens[s + 1]; ++token) {
-          const std::vector<std::int32_t> cu_seqlens = {0, 1};
-          const std::vector<std::int32_t> lens = {batch.context_lens[s] - batch.cu_seqlens[s + 1] +
-                                                  token + 1};
-          AttentionArgs args = batch.args();
-          args.cu_seqlens = cu_seqlens;
-          args.context_lens = lens;
-          args.block_tables =
-              args.block_tables.subspan(s * static_cast<std::size_t>(args.max_blocks));
-          args.q = {batch.q.as<float>() + token * width, DType::kF32, {1, c.num_heads, c.head_dim}};
-          args.output = {
-              alone.as<float>() + token * width, DType::kF32, {1, c.num_heads, c.head_dim}};
-          single_backend.attention(args);
+  for_each_batch(23, [&](const AttentionCase& c, const AttentionBatch& batch) {
+    backend_.attention(batch.args());
+    const Tensor alone(DType::kF32, batch.output.shape());
+    const std::int64_t width = c.num_heads * c.head_dim;
+    for (std::size_t s = 0; s < batch.context_lens.size(); ++s) {
+      for (std::int32_t token = batch.cu_seqlens[s]; token < batch.cu_seqlens[s + 1]; ++token) {
+        const std::vector<std::int32_t> cu_seqlens = {0, 1};
+        const auto t = static_cast<std::size_t>(token);
+        std::vector<std::int32_t> lens = {batch.mask.present() ? batch.context_lens[s]
+                                                               : batch.key_end[t]};
+        const auto sequence = static_cast<std::int64_t>(s);
+        const Tensor mask = mask_of_query(batch.mask, sequence, token - batch.cu_seqlens[s]);
+        AttentionArgs args = batch.args();
+        args.cu_seqlens = view_of(cu_seqlens);
+        args.context_lens = view_of(lens);
+        args.max_context_len = lens[0];
+        args.max_queries = 1;
+        args.block_tables = {args.block_tables.as<std::int32_t>() + sequence * batch.max_blocks,
+                             DType::kI32,
+                             {1, batch.max_blocks}};
+        args.key_begin = {args.key_begin.as<std::int32_t>() + token, DType::kI32, {1}};
+        args.key_end = {args.key_end.as<std::int32_t>() + token, DType::kI32, {1}};
+        if (args.key_mask.present()) {
+          const std::int64_t stride = args.key_mask.shape[1];
+          args.key_mask = {
+              args.key_mask.as<std::uint8_t>() + sequence * stride, DType::kU8, {1, stride}};
         }
+        args.mask = mask.view();
+        const Shape shape = {1, c.num_heads, c.head_dim};
+        args.q = {batch.q.as<float>() + token * width, DType::kF32, shape};
+        args.output = {alone.as<float>() + token * width, DType::kF32, shape};
+        single_backend.attention(args);
       }
-      test::expect_same_bits(test::floats(batch.output), test::floats(alone));
     }
-  }
+    test::expect_same_bits(test::floats(batch.output), test::floats(alone));
+  });
 }
 
 TEST_P(AttentionTest, ProbabilitiesSumToOneAndGiveTheOutput) {
-  const Case c{"", {{3, 7}, {3, 7}}, 4, 2, 16, 4};
-  const Batch batch(c, DType::kF32, 24);
+  const AttentionCase c{"", {{3, 7}, {3, 7}}, 4, 2, 16, 4};
+  const AttentionBatch batch(c, KvFormat::kF32, 24);
   const Tensor probabilities(DType::kF32, {2, 4, 3, 7});
   AttentionArgs args = batch.args();
   args.probabilities = probabilities.view();
@@ -310,10 +179,39 @@ TEST_P(AttentionTest, ProbabilitiesSumToOneAndGiveTheOutput) {
   }
 }
 
+TEST_P(AttentionTest, DropoutDropsItsShareAndScalesTheRest) {
+  const AttentionCase c{"", {{40, 40}, {40, 40}}, 4, 2, 16, 16};
+  AttentionBatch batch(c, KvFormat::kF32, 27);
+  batch.set_ranges(Ranges::kAll);
+  const Tensor kept(DType::kF32, {2, 4, 40, 40});
+  const Tensor some(DType::kF32, kept.shape());
+  AttentionArgs args = batch.args();
+  args.probabilities = kept.view();
+  backend_.attention(args);
+  args.probabilities = some.view();
+  args.dropout = 0.3F;
+  args.dropout_seed = 5;
+  backend_.attention(args);
+  std::int64_t num_dropped = 0;
+  for (std::int64_t i = 0; i < 2 * 4 * 40 * 40; ++i) {
+    const bool gone = dropped(args, i / 6400, i / 1600 % 4, i / 40 % 40, i % 40);
+    num_dropped += gone ? 1 : 0;
+    ASSERT_EQ(some.as<float>()[i], gone ? 0.0F : kept.as<float>()[i] / 0.7F) << i;
+  }
+  EXPECT_NEAR(static_cast<double>(num_dropped) / 12800, 0.3, 0.02);  // five standard deviations
+  const Tensor with_probabilities = Tensor::copy_of(batch.output.view());
+  args.probabilities = {};
+  backend_.attention(args);
+  test::expect_same_bits(test::floats(batch.output), test::floats(with_probabilities));
+  args.dropout = 1.0F;
+  backend_.attention(args);
+  for (const float value : test::floats(batch.output)) ASSERT_EQ(value, 0.0F);
+}
+
 // A damaged activation must show, not turn into zeros.
 TEST_P(AttentionTest, NanQueryGivesNan) {
-  const Case c{"", {{2, 300}}, 2, 1, 16, 16};
-  const Batch batch(c, DType::kF32, 25);
+  const AttentionCase c{"", {{2, 300}}, 2, 1, 16, 16};
+  const AttentionBatch batch(c, KvFormat::kF32, 25);
   batch.q.as<float>()[5] = std::numeric_limits<float>::quiet_NaN();
   backend_.attention(batch.args());
   EXPECT_TRUE(std::isnan(batch.output.as<float>()[0]));
@@ -324,21 +222,43 @@ TEST_P(AttentionTest, NanQueryGivesNan) {
 INSTANTIATE_TEST_SUITE_P(Backends, AttentionTest, testing::ValuesIn(test::backend_cases()));
 
 TEST(AttentionContract, NamesWhatDoesNotMatch) {
-  const Case c{"", {{2, 20}}, 4, 2, 16, 4};
-  Batch batch(c, DType::kF32, 26);
-  batch.context_lens[0] = 1;
-  test::expect_contract_error([&] { check(batch.args()); },
-                              {"attention: sequence 0 has 2 queries and a context of 1"});
-  batch.context_lens[0] = 21;
-  test::expect_contract_error([&] { check(batch.args()); }, {"attention: block -1 is outside"});
-  batch.context_lens[0] = 100;
-  test::expect_contract_error([&] { check(batch.args()); }, {"context of 100 exceeds 6 blocks"});
-  batch.context_lens[0] = 20;
-  batch.key_mask.assign(10, 1);
-  test::expect_contract_error([&] { check(batch.args()); }, {"key_mask of 10"});
-  batch.key_mask.clear();
-  batch.cu_seqlens[1] = 1;
-  test::expect_contract_error([&] { check(batch.args()); }, {"cu_seqlens"});
+  const AttentionCase c{"", {{2, 20}}, 4, 2, 16, 4};
+  const AttentionBatch batch(c, KvFormat::kF32, 26);
+  const auto expect_error = [&](const auto& change, const std::string& part) {
+    AttentionArgs args = batch.args();
+    change(args);
+    test::expect_contract_error([&] { check(args); }, {part});
+  };
+  const std::vector<std::int32_t> numbers(8);
+  const std::vector<std::uint8_t> bytes(10);
+  const Tensor mask(DType::kF32, {1, 1, 2, 19});
+  const Tensor probabilities(DType::kF32, {1, 4, 2, 21});
+  expect_error([&](AttentionArgs& args) { args.cu_seqlens = view_of(numbers, {3}); },
+               "attention: cu_seqlens [3] does not match context_lens [1]");
+  expect_error([&](AttentionArgs& args) { args.key_begin = view_of(numbers, {3}); },
+               "attention: key_begin [3] does not match q [2, 4, 16]");
+  expect_error([&](AttentionArgs& args) { args.key_end = view_of(numbers, {1}); },
+               "attention: key_end [1] does not match q [2, 4, 16]");
+  expect_error(
+      [&](AttentionArgs& args) {
+        args.block_tables = view_of(numbers, {2, 4});
+      },
+      "attention: block_tables [2, 4] does not match context_lens [1]");
+  expect_error([&](AttentionArgs& args) { args.max_context_len = 100; },
+               "context of 100 exceeds 6 blocks");
+  expect_error([&](AttentionArgs& args) { args.max_queries = 1; }, "1 sequences of 1 queries");
+  expect_error(
+      [&](AttentionArgs& args) {
+        args.key_mask = view_of(bytes, {1, 10});
+      },
+      "key_mask [1, 10] does not cover");
+  expect_error([&](AttentionArgs& args) { args.mask = mask.view(); },
+               "mask [1, 1, 2, 19] does not match");
+  expect_error([&](AttentionArgs& args) { args.probabilities = probabilities.view(); },
+               "probabilities [1, 4, 2, 21] does not match");
+  expect_error([&](AttentionArgs& args) { args.dropout = 1.5F; }, "dropout 1.5");
+  expect_error([&](AttentionArgs& args) { args.cache.format = KvFormat::kBF16; },
+               "keys must be BF16, got F32");
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
-// The operations that move or add values: exact on every backend.
+// The operations that move or scale values: exact on every backend.
 #include <gtest/gtest.h>
 
-#include "ops/add.h"
 #include "ops/embedding.h"
 #include "ops/kv_append.h"
 #include "ops/op_cases.h"
 #include "ops/reference_backend.h"
+#include "ops/uniform_noise.h"
 
 namespace m2 {
 namespace {
@@ -19,20 +19,6 @@ class ElementwiseTest : public testing::TestWithParam<test::BackendCase> {
   CpuBackend backend_;
   ReferenceBackend plain_;
 };
-
-TEST_P(ElementwiseTest, AddIsExact) {
-  for (const std::int64_t size : {0, 1, 17, 16384, 70001}) {
-    Random random(1);
-    const Tensor input = random.tensor({size, 1});
-    const Tensor output = random.tensor({size, 1});
-    std::vector<float> expected;
-    for (std::int64_t i = 0; i < size; ++i) {
-      expected.push_back(output.as<float>()[i] + input.as<float>()[i]);
-    }
-    backend_.add({.input = input.view(), .output = output.view()});
-    test::expect_same_bits(test::floats(output), expected);
-  }
-}
 
 TEST_P(ElementwiseTest, EmbeddingTakesRows) {
   for (const DType dtype : test::kWeightTypes) {
@@ -49,7 +35,8 @@ TEST_P(ElementwiseTest, EmbeddingTakesRows) {
       }
       for (Backend* tested : {static_cast<Backend*>(&backend_), static_cast<Backend*>(&plain_)}) {
         const Tensor output(DType::kF32, {count, 150});
-        tested->embedding({.token_ids = ids, .weight = weight.view(), .output = output.view()});
+        tested->embedding(
+            {.token_ids = test::view_of(ids), .weight = weight.view(), .output = output.view()});
         test::expect_same_bits(test::floats(output), expected);
       }
     }
@@ -62,7 +49,8 @@ TEST_P(ElementwiseTest, KvAppendWritesItsSlotsOnly) {
   constexpr std::int64_t kBlockSize = 4;
   constexpr std::int64_t kDim = 7;
   const std::vector<std::int64_t> slots = {13, 0, 19, 4};
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+    const DType dtype = storage_dtype(format);
     for (Backend* tested : {static_cast<Backend*>(&backend_), static_cast<Backend*>(&plain_)}) {
       Random random(3);
       const Tensor k = random.tensor({4, kHeads, kDim});
@@ -71,9 +59,8 @@ TEST_P(ElementwiseTest, KvAppendWritesItsSlotsOnly) {
       const Tensor values(dtype, {kBlocks, kHeads, kBlockSize, kDim});
       tested->kv_append({.k = k.view(),
                          .v = v.view(),
-                         .slot_mapping = slots,
-                         .key_cache = keys.view(),
-                         .value_cache = values.view()});
+                         .slot_mapping = test::view_of(slots),
+                         .cache = {keys.view(), values.view(), format}});
       for (std::int64_t i = 0; i < kBlocks * kHeads * kBlockSize * kDim; ++i) {
         const std::int64_t slot =
             i / (kHeads * kBlockSize * kDim) * kBlockSize + i / kDim % kBlockSize;
@@ -92,36 +79,80 @@ TEST_P(ElementwiseTest, KvAppendWritesItsSlotsOnly) {
   }
 }
 
+TEST_P(ElementwiseTest, UniformNoiseIsKeyedByElement) {
+  for (const std::int64_t size : {0, 1, 3, 4097, 20001}) {
+    Random random(5);
+    const Tensor values = random.tensor({size, 1});
+    const Tensor plain = Tensor::copy_of(values.view());
+    const UniformNoiseArgs args = {.values = values.view(), .jitter = 0.25F, .seed = 9};
+    std::vector<float> expected;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const float factor = noise_factor(args, i);
+      ASSERT_TRUE(factor >= 0.75F && factor < 1.25F) << factor;
+      expected.push_back(values.as<float>()[i] * factor);
+    }
+    backend_.uniform_noise(args);
+    test::expect_same_bits(test::floats(values), expected);
+    plain_.uniform_noise({.values = plain.view(), .jitter = 0.25F, .seed = 9});
+    test::expect_same_bits(test::floats(plain), expected);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, ElementwiseTest, testing::ValuesIn(test::backend_cases()));
+
+TEST(UniformNoise, FillsItsIntervalEvenly) {
+  const UniformNoiseArgs args = {.jitter = 0.1F, .seed = 3};
+  constexpr int kDraws = 100000;
+  std::vector<int> bins(20);
+  for (int i = 0; i < kDraws; ++i) {
+    const double unit = (double{noise_factor(args, i)} - 0.9) / 0.2;
+    ++bins[static_cast<std::size_t>(std::clamp(unit, 0.0, 0.999) * 20)];
+  }
+  // Five standard deviations of a bin's count.
+  for (const int count : bins) EXPECT_NEAR(count, kDraws / 20, 5 * std::sqrt(kDraws * 0.05 * 0.95));
+  EXPECT_NE(noise_factor(args, 7), noise_factor({.jitter = 0.1F, .seed = 4}, 7));
+}
 
 TEST(ElementwiseContract, NamesWhatDoesNotMatch) {
   Random random(4);
   const test::StoredWeight weight(DType::kF32, 10, 4, random);
   const Tensor output(DType::kF32, {1, 4});
-  for (const std::int32_t id : {-1, 10}) {
-    const std::vector<std::int32_t> ids = {id};
-    test::expect_contract_error(
-        [&] {
-          check(EmbeddingArgs{.token_ids = ids, .weight = weight.view(), .output = output.view()});
-        },
-        {"embedding: token id", "vocabulary of 10"});
-  }
-  const Tensor other(DType::kF32, {4, 1});
-  test::expect_contract_error(
-      [&] { check(AddArgs{.input = output.view(), .output = other.view()}); },
-      {"add: output [4, 1] does not match input [1, 4]"});
-  const Tensor kv(DType::kF32, {1, 2, 4});
-  const Tensor cache(DType::kF32, {3, 2, 8, 4});
-  const std::vector<std::int64_t> slots = {24};
+  const std::vector<std::int32_t> ids = {1, 2};
   test::expect_contract_error(
       [&] {
-        check(KvAppendArgs{.k = kv.view(),
-                           .v = kv.view(),
-                           .slot_mapping = slots,
-                           .key_cache = cache.view(),
-                           .value_cache = cache.view()});
+        check(EmbeddingArgs{test::view_of(ids), weight.view(), output.view()});
       },
-      {"kv_append: slot 24 is outside key_cache [3, 2, 8, 4]"});
+      {"embedding: output [1, 4] does not match 2 token_ids and weight [10, 4]"});
+  const Tensor kv(DType::kF32, {1, 2, 4});
+  const Tensor cache(DType::kF32, {3, 2, 8, 4});
+  const std::vector<std::int64_t> slots = {3, 4};
+  KvAppendArgs args = {kv.view(), kv.view(), test::view_of(slots), {cache.view(), cache.view()}};
+  test::expect_contract_error([&] { check(args); },
+                              {"kv_append: slot_mapping [2] does not match k [1, 2, 4]"});
+  const Tensor narrow(DType::kF32, {3, 2, 8, 3});
+  args.cache = {narrow.view(), narrow.view()};
+  test::expect_contract_error([&] { check(args); },
+                              {"kv_append: keys [3, 2, 8, 3] does not match k [1, 2, 4]"});
+}
+
+TEST(HostMemory, CopiesAndPlaces) {
+  CpuBackend backend(1);
+  Random random(6);
+  const Tensor host = random.tensor({3, 5});
+  const Tensor device = backend.allocate(DType::kF32, {3, 5});
+  const Tensor second = backend.allocate(DType::kF32, {3, 5});
+  const Tensor back(DType::kF32, {3, 5});
+  backend.upload(host.view(), device.view());
+  backend.copy(device.view(), second.view());
+  backend.download(second.view(), back.view());
+  test::expect_same_bits(test::floats(back), test::floats(host));
+  Owners owners;
+  EXPECT_TRUE(backend.host_accessible());
+  EXPECT_EQ(backend.place(host.view(), owners).data, host.view().data);
+  EXPECT_TRUE(owners.empty());
+  const Tensor other(DType::kF32, {5, 3});
+  test::expect_contract_error([&] { backend.copy(device.view(), other.view()); },
+                              {"copy: to [5, 3] does not match from [3, 5]"});
 }
 
 }  // namespace

@@ -159,6 +159,16 @@ inline void expect_close(std::span<const float> got, std::span<const double> exp
                         << ", expected " << expected[at] << ", tolerance " << tolerance[at];
 }
 
+/// An array that operations only read.
+template <typename T>
+TensorView view_of(const std::vector<T>& values, const Shape& shape) {
+  return {const_cast<T*>(values.data()), DTypeOf<T>::kValue, shape};
+}
+template <typename T>
+TensorView view_of(const std::vector<T>& values) {
+  return view_of(values, {static_cast<std::int64_t>(values.size())});
+}
+
 inline std::span<const float> floats(const Tensor& tensor) {
   return {tensor.as<float>(), static_cast<std::size_t>(tensor.shape().num_elements())};
 }

@@ -1,0 +1,58 @@
+// The arrays of a batch in the memory of a backend.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "model/batch.h"
+#include "ops/backend.h"
+
+namespace m2 {
+
+/// Room in a backend's memory that is filled from the host again and again and only grows. On a
+/// host-accessible backend nothing is copied.
+class UploadBuffer {
+ public:
+  /// `host` itself, or its copy in the buffer: valid until the next load().
+  TensorView load(const TensorView& host, Backend& backend);
+
+ private:
+  Tensor memory_;  // [bytes] u8
+};
+
+/// A view of an array that operations only read.
+template <typename T>
+[[nodiscard]] TensorView view_of(std::span<const T> values, const Shape& shape) {
+  return {const_cast<T*>(values.data()), DTypeOf<T>::kValue, shape};
+}
+
+/// What the operations read of a batch, uploaded once for a forward pass. The batch must live
+/// unchanged as long as the views are used.
+class DeviceBatch {
+ public:
+  void load(const Batch& batch, Backend& backend);
+
+  TensorView token_ids;     // [T] i32, absent with embeddings
+  TensorView slot_mapping;  // [T] i64
+  TensorView cu_seqlens;    // [S + 1] i32
+  TensorView context_lens;  // [S] i32
+  TensorView key_begin;     // [T] i32
+  TensorView key_end;       // [T] i32
+  TensorView block_tables;  // [S, max_blocks] i32
+  TensorView key_mask;      // [S, max_context_len] u8, or absent
+
+ private:
+  struct Buffers {
+    UploadBuffer token_ids;
+    UploadBuffer slot_mapping;
+    UploadBuffer cu_seqlens;
+    UploadBuffer context_lens;
+    UploadBuffer key_begin;
+    UploadBuffer key_end;
+    UploadBuffer block_tables;
+    UploadBuffer key_mask;
+  };
+  Buffers buffers_;
+};
+
+}  // namespace m2

@@ -1,0 +1,33 @@
+// How the operations see one layer of the KV cache.
+#pragma once
+
+#include <cstdint>
+
+#include "m2/tensor.h"
+
+namespace m2 {
+
+enum class KvFormat {
+  kF32,
+  kBF16,
+};
+
+/// One head of a block is contiguous.
+struct KvCacheView {
+  TensorView keys;    // [P, Nkv, B, D] f32 or bf16
+  TensorView values;  // the same
+  KvFormat format = KvFormat::kF32;
+
+  [[nodiscard]] std::int64_t num_blocks() const { return keys.shape[0]; }
+  [[nodiscard]] std::int64_t num_kv_heads() const { return keys.shape[1]; }
+  [[nodiscard]] std::int64_t block_size() const { return keys.shape[2]; }
+  [[nodiscard]] std::int64_t head_dim() const { return keys.shape[3]; }
+};
+
+/// The element type of keys and values.
+[[nodiscard]] DType storage_dtype(KvFormat format);
+
+/// Throws kInternal unless shapes and types are those of the format.
+void check_cache(const char* op, const KvCacheView& cache);
+
+}  // namespace m2

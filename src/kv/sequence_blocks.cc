@@ -1,5 +1,6 @@
 #include "kv/sequence_blocks.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -39,6 +40,37 @@ bool SequenceBlocks::reserve(std::int64_t num_tokens) {
 
 void SequenceBlocks::truncate(std::int64_t num_tokens) {
   release_from(static_cast<std::size_t>(blocks_for(num_tokens, block_size_)));
+}
+
+SequenceBlocks SequenceBlocks::fork() const {
+  SequenceBlocks other(*allocator_, block_size_);
+  other.blocks_ = blocks_;
+  for (const std::int32_t block : blocks_) allocator_->share(block);
+  return other;
+}
+
+std::optional<std::vector<BlockCopy>> SequenceBlocks::writable(std::int64_t first,
+                                                               std::int64_t last) {
+  M2_CHECK(first >= 0 && first <= last, "tokens ", first, " to ", last);
+  if (first == last) return std::vector<BlockCopy>();
+  const auto begin = static_cast<std::size_t>(first / block_size_);
+  const auto end = static_cast<std::size_t>(blocks_for(last, block_size_));
+  M2_CHECK(end <= blocks_.size(), "token ", last - 1, " has no block");
+  const auto shared = [&](std::int32_t block) { return allocator_->num_owners(block) > 1; };
+  const auto missing = std::count_if(blocks_.begin() + static_cast<std::ptrdiff_t>(begin),
+                                     blocks_.begin() + static_cast<std::ptrdiff_t>(end), shared);
+  if (missing > allocator_->num_free()) return std::nullopt;
+  std::vector<BlockCopy> copies;
+  for (std::size_t i = begin; i < end; ++i) {
+    if (!shared(blocks_[i])) continue;
+    const std::int32_t from = blocks_[i];
+    blocks_[i] = *allocator_->allocate();
+    allocator_->release(from);
+    const std::int64_t block_begin = static_cast<std::int64_t>(i) * block_size_;
+    const bool overwritten = first <= block_begin && block_begin + block_size_ <= last;
+    if (!overwritten) copies.push_back({from, blocks_[i]});
+  }
+  return copies;
 }
 
 std::int64_t SequenceBlocks::slot(std::int64_t index) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -9,7 +10,14 @@
 
 namespace m2 {
 
-/// Owns the blocks of a sequence and gives them back when it goes. The allocator must live longer.
+/// The contents of block `from` that block `to` must get.
+struct BlockCopy {
+  std::int32_t from;
+  std::int32_t to;
+};
+
+/// Owns the blocks of a sequence, some of them together with other sequences, and gives them back
+/// when it goes. The allocator must live longer.
 class SequenceBlocks {
  public:
   SequenceBlocks(BlockAllocator& allocator, std::int32_t block_size);
@@ -27,6 +35,15 @@ class SequenceBlocks {
   [[nodiscard]] bool reserve(std::int64_t num_tokens);
   /// Gives back the blocks that lie wholly beyond the first `num_tokens` tokens.
   void truncate(std::int64_t num_tokens);
+
+  /// A second sequence of the same tokens: it shares all blocks.
+  [[nodiscard]] SequenceBlocks fork() const;
+  /// Makes the tokens [first, last) safe to write: shared blocks that hold some of them are
+  /// replaced by blocks of its own. Before they are written, the returned copies must be made;
+  /// blocks whose every token is written need none. Nothing, and nothing changed, when there are
+  /// not enough free blocks.
+  [[nodiscard]] std::optional<std::vector<BlockCopy>> writable(std::int64_t first,
+                                                               std::int64_t last);
 
   [[nodiscard]] std::span<const std::int32_t> block_table() const { return blocks_; }
   /// Where token `index` lives: block * block_size + offset. Throws kInternal without room for it.

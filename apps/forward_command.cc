@@ -16,14 +16,21 @@ struct ForwardCommandOptions {
   ModelOptions model;
   std::string inputs;
   std::string out;
-  Study study;
+  bool hidden_states = false;
+  bool router_logits = false;
+  bool attentions = false;
   bool json = false;
 };
 
 void forward(const ForwardCommandOptions& options) {
-  const CausalLmInputs inputs = parse_batch_inputs(read_text(options.inputs), options.inputs);
+  const BatchInputs batch = parse_batch_inputs(read_text(options.inputs), options.inputs);
   const auto loaded = load_model(options.model);
-  const CausalLmOutputs outputs = causal_lm_forward(loaded->model(), inputs, options.study);
+  if (options.attentions) loaded->causal_lm().set_attn_implementation("eager");
+  ForwardInputs inputs = batch.forward_inputs();
+  inputs.output_hidden_states = options.hidden_states;
+  inputs.output_attentions = options.attentions;
+  inputs.output_router_logits = options.router_logits;
+  const MoeCausalLMOutputWithPast outputs = loaded->causal_lm().forward(inputs);
   save_outputs(outputs, options.out);
 
   const Shape& shape = outputs.logits.shape();
@@ -50,10 +57,10 @@ void add_forward_command(CLI::App& app) {
       ->required();
   command->add_option("--out", options->out, "The safetensors file to write, all in float32")
       ->required();
-  command->add_flag("--hidden-states", options->study.hidden_states, "Write hidden_states.N");
-  command->add_flag("--router-logits", options->study.router_logits,
+  command->add_flag("--hidden-states", options->hidden_states, "Write hidden_states.N");
+  command->add_flag("--router-logits", options->router_logits,
                     "Write router_logits.N and aux_loss");
-  command->add_flag("--attentions", options->study.attentions, "Write attentions.N");
+  command->add_flag("--attentions", options->attentions, "Write attentions.N");
   command->add_flag("--json", options->json, "Print a summary as JSON");
   command->callback([options] { forward(*options); });
 }

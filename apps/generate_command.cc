@@ -48,7 +48,7 @@ void report_end(const GenerateOptions& options, const GenerationTimings& timings
 }
 
 void generate_ids(const GenerateOptions& options) {
-  const CausalLmInputs inputs = parse_batch_inputs(read_text(options.inputs), options.inputs);
+  const BatchInputs inputs = parse_batch_inputs(read_text(options.inputs), options.inputs);
   const auto loaded = load_model(options.session.model);
   const InterruptScope interrupt;
   const BatchGeneration result = generate_batch(

@@ -47,7 +47,8 @@ struct ForwardInputs {
 
   // Of MiniMaxM2ForCausalLM alone.
   TensorView labels;        // [B, S]; position s predicts labels[s + 1]
-  TensorView shift_labels;  // [B, S_kept]; position s predicts shift_labels[s]; beats labels
+  TensorView shift_labels;  // [B, S_kept]; position s predicts shift_labels[s]; with labels only,
+                            // whose place it takes
   std::int64_t ignore_index = -100;
   std::optional<double> num_items_in_batch;  // the loss is the sum over targets divided by it
   /// n > 0: logits of the last n positions; 0: of all; a tensor: of these positions, in this order
@@ -63,6 +64,7 @@ struct MoeModelOutputWithPast {
                                            // output, the last one after the final norm
   std::vector<Tensor> attentions;          // L of [B, Nq, S, K], after the softmax
   std::vector<Tensor> router_logits;       // L of [B * S, E], before sigmoid and bias
+  std::vector<std::string> warnings;       // what the reference logs
 };
 
 struct MoeCausalLMOutputWithPast {
@@ -73,6 +75,7 @@ struct MoeCausalLMOutputWithPast {
   std::vector<Tensor> hidden_states;
   std::vector<Tensor> attentions;
   std::vector<Tensor> router_logits;
+  std::vector<std::string> warnings;
 };
 
 // ---- Loading and saving -----------------------------------------------------------------------
@@ -174,6 +177,9 @@ class MiniMaxM2Model {
                                                       LoadingInfo* info = nullptr);
 
   [[nodiscard]] const MiniMaxM2Config& config() const;
+  /// For changes that act from the next call on: num_hidden_layers (lowered: the first layers run),
+  /// use_cache, output_hidden_states, output_attentions and output_router_logits.
+  [[nodiscard]] MiniMaxM2Config& config();
   /// Throws kInvalidArgument for arguments that do not fit, with the reference's wording where it
   /// has one, and for arguments of the causal LM.
   MoeModelOutputWithPast forward(const ForwardInputs& inputs);
@@ -203,6 +209,7 @@ class MiniMaxM2ForCausalLM {
       LoadingInfo* info = nullptr);
 
   [[nodiscard]] const MiniMaxM2Config& config() const;
+  [[nodiscard]] MiniMaxM2Config& config();  ///< as that of MiniMaxM2Model
   /// Of generation_config.json, else derived from config.json.
   [[nodiscard]] GenerationConfig& generation_config();
   [[nodiscard]] const GenerationConfig& generation_config() const;

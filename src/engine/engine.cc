@@ -9,7 +9,7 @@ namespace m2 {
 Engine::Engine(MiniMaxM2& model, const EngineOptions& options)
     : model_(model),
       options_(options),
-      kv_cache_(model.backend(), model.config(), options.kv_cache),
+      kv_cache_(model.placement(), model.config(), options.kv_cache),
       scheduler_(options.max_batch_tokens, options.max_seqs),
       scratch_(model.config().vocab_size) {}
 

@@ -1,37 +1,68 @@
-// The library form of the forward pass: padded rows in, logits and losses out.
+// The library form of the forward pass: the reference's arguments in, its outputs out.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
+#include "m2/modeling.h"
+#include "model/forward_plan.h"
 #include "model/minimax_m2.h"
 
 namespace m2 {
 
-/// A padded batch of B rows of S tokens. Empty vectors are absent arguments.
-struct CausalLmInputs {
-  std::int64_t batch_size = 0;               // B
-  std::int64_t sequence_length = 0;          // S
-  std::vector<std::int32_t> input_ids;       // [B * S]
-  std::vector<std::uint8_t> attention_mask;  // [B * S], 1 = real token
-  std::vector<std::int64_t> position_ids;    // [B * S]; absent: 0 .. S - 1, padding counted too
-  std::vector<std::int64_t> labels;          // [B * S], kIgnoreIndex where there is none
-};
+/// A model without files: config, weights and decoder, on the backends of its placement.
+/// One thread at a time.
+class CausalLm {
+ public:
+  /// Throws kInvalidArgument for an attn_implementation other than "eager" and "sdpa", and what
+  /// MiniMaxM2 throws.
+  CausalLm(const MiniMaxM2Config& config, std::shared_ptr<const ModelWeights> weights,
+           const Placement& placement, const std::string& attn_implementation = "sdpa");
 
-struct CausalLmOutputs {
-  Tensor logits;                  // [B, S, V] f32
-  StudyOutputs study;             // what was asked for; attentions are [B, Nq, S, S]
-  std::optional<float> loss;      // with labels
-  std::optional<float> aux_loss;  // with router logits
-};
+  [[nodiscard]] const MiniMaxM2Config& config() const { return config_; }
+  /// num_hidden_layers (lowered: only the first layers run), use_cache and the output flags act
+  /// from the next call on; everything else was read at construction.
+  [[nodiscard]] MiniMaxM2Config& config() { return config_; }
+  [[nodiscard]] MiniMaxM2& decoder() { return decoder_; }
+  [[nodiscard]] const ModelWeights& weights() const { return *weights_; }
+  [[nodiscard]] bool eager() const { return eager_; }
+  /// From the next call on; throws as the constructor does.
+  void set_attn_implementation(const std::string& name);
 
-/// MiniMaxM2ForCausalLM.forward without a cache. Attentions are what the reference's "eager"
-/// implementation returns, where a query that sees no key averages all of them; without attentions
-/// such a query gives zeros, as "sdpa" does. These rows are padding and influence no other.
-/// With labels and router logits the loss includes router_aux_loss_coef * aux_loss.
-/// Throws kInvalidArgument when an array does not have B * S elements.
-CausalLmOutputs causal_lm_forward(MiniMaxM2& model, const CausalLmInputs& inputs,
-                                  const Study& study);
+  /// The bare model. Throws kInvalidArgument for arguments that do not fit.
+  MoeModelOutputWithPast forward_model(const ForwardInputs& inputs);
+  /// The model with its head; logits of the kept positions only.
+  MoeCausalLMOutputWithPast forward(const ForwardInputs& inputs);
+
+  void train(bool mode) { training_ = mode; }
+  [[nodiscard]] bool training() const { return training_; }
+  /// Where the noise of training starts; every forward in training mode goes on from there.
+  void manual_seed(std::uint64_t seed);
+
+ private:
+  struct Flags;  // the output flags of a call
+  struct Call;   // what a call computes and has computed
+
+  [[nodiscard]] Flags resolve_flags(const ForwardInputs& inputs) const;
+  [[nodiscard]] Call prepare(const ForwardInputs& inputs) const;
+  void execute(Call& call);
+  [[nodiscard]] std::int64_t num_layers() const;
+  [[nodiscard]] std::optional<std::uint64_t> next_training_seed();
+  Tensor kept_logits(const Call& call, std::span<const std::int64_t> positions);
+
+  MiniMaxM2Config config_;
+  std::shared_ptr<const ModelWeights> weights_;
+  MiniMaxM2 decoder_;
+  bool eager_;
+  float router_aux_loss_coef_;
+  bool training_ = false;
+  std::uint64_t seed_ = 0;
+  std::uint64_t num_training_forwards_ = 0;  // since manual_seed
+  Batch batch_;                              // reused from call to call
+};
 
 }  // namespace m2

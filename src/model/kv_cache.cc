@@ -1,5 +1,8 @@
 #include "model/kv_cache.h"
 
+#include <cstddef>
+#include <utility>
+
 #include "base/error.h"
 #include "kv/sequence_blocks.h"
 
@@ -16,18 +19,72 @@ std::int32_t count_blocks(const KvCacheOptions& options) {
 
 }  // namespace
 
-KvCache::KvCache(Backend& backend, const MiniMaxM2Config& config, const KvCacheOptions& options)
-    : block_size_(options.block_size), format_(options.format), allocator_(count_blocks(options)) {
-  const Shape shape = {allocator_.num_blocks(), config.num_key_value_heads, block_size_,
-                       config.head_dim};
-  for (std::int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    keys_.push_back(backend.allocate(storage_dtype(format_), shape));
-    values_.push_back(backend.allocate(storage_dtype(format_), shape));
+KvCache::KvCache(const Placement& placement, const MiniMaxM2Config& config,
+                 const KvCacheOptions& options)
+    : placement_(placement),
+      block_shape_{config.num_key_value_heads, options.block_size, config.head_dim},
+      block_size_(options.block_size),
+      format_(options.format),
+      allocator_(count_blocks(options)) {
+  for (const auto& backend : placement_.layers) {
+    keys_.push_back(allocate(*backend));
+    values_.push_back(allocate(*backend));
   }
+}
+
+// [P, Nkv, B, D]
+Tensor KvCache::allocate(Backend& backend) const {
+  return backend.allocate(storage_dtype(format_), {allocator_.num_blocks(), block_shape_[0],
+                                                   block_shape_[1], block_shape_[2]});
 }
 
 KvCacheView KvCache::layer(std::size_t layer) const {
   return {.keys = keys_[layer].view(), .values = values_[layer].view(), .format = format_};
+}
+
+void KvCache::grow(std::int64_t num_tokens) {
+  const KvCacheOptions options = {.num_tokens = num_tokens, .block_size = block_size_};
+  allocator_.grow(count_blocks(options));
+  // One tensor after the other, so that only one exists twice.
+  for (std::size_t layer = 0; layer < keys_.size(); ++layer) {
+    for (Tensor* tensor : {&keys_[layer], &values_[layer]}) {
+      Backend& backend = *placement_.layers[layer];
+      Tensor larger = allocate(backend);
+      const TensorView& held = tensor->view();
+      if (held.num_elements() > 0) {
+        backend.copy(held, {larger.view().data, held.dtype, held.shape});
+      }
+      *tensor = std::move(larger);
+    }
+  }
+}
+
+// The block of [P, Nkv, B, D], as [Nkv, B, D].
+TensorView KvCache::block_of(const Tensor& tensor, std::int32_t block) const {
+  const TensorView& all = tensor.view();
+  const auto bytes = static_cast<std::size_t>(block_shape_.num_elements()) * dtype_size(all.dtype);
+  return {static_cast<std::byte*>(all.data) + static_cast<std::size_t>(block) * bytes, all.dtype,
+          block_shape_};
+}
+
+void KvCache::copy_block(std::int32_t from, std::int32_t to) {
+  for (std::size_t layer = 0; layer < keys_.size(); ++layer) {
+    Backend& backend = *placement_.layers[layer];
+    backend.copy(block_of(keys_[layer], from), block_of(keys_[layer], to));
+    backend.copy(block_of(values_[layer], from), block_of(values_[layer], to));
+  }
+}
+
+void KvCache::read_block(std::size_t layer, std::int32_t block, bool values,
+                         const TensorView& host) const {
+  const TensorView stored = block_of(values ? values_[layer] : keys_[layer], block);
+  Backend& backend = *placement_.layers[layer];
+  if (stored.dtype == DType::kF32) return backend.download(stored, host);
+  const Tensor copy(stored.dtype, stored.shape);
+  backend.download(stored, copy.view());
+  for (std::int64_t i = 0; i < host.num_elements(); ++i) {
+    host.as<float>()[i] = load_float(copy.view().data, stored.dtype, i);
+  }
 }
 
 }  // namespace m2

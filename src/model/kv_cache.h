@@ -6,7 +6,7 @@
 
 #include "kv/block_allocator.h"
 #include "m2/config.h"
-#include "ops/backend.h"
+#include "model/placement.h"
 
 namespace m2 {
 
@@ -19,7 +19,8 @@ struct KvCacheOptions {
 /// Owns the memory, planned at the start; sequences own blocks of it (SequenceBlocks).
 class KvCache {
  public:
-  KvCache(Backend& backend, const MiniMaxM2Config& config, const KvCacheOptions& options);
+  /// The keys and values of a layer lie in the memory of the layer's backend.
+  KvCache(const Placement& placement, const MiniMaxM2Config& config, const KvCacheOptions& options);
 
   [[nodiscard]] BlockAllocator& allocator() { return allocator_; }
   [[nodiscard]] std::int32_t block_size() const { return block_size_; }
@@ -28,7 +29,19 @@ class KvCache {
   }
   [[nodiscard]] KvCacheView layer(std::size_t layer) const;
 
+  /// Room for `num_tokens` tokens in all; what the blocks hold stays. Views of the layers end.
+  void grow(std::int64_t num_tokens);
+  /// Copies the keys and values of a block in every layer.
+  void copy_block(std::int32_t from, std::int32_t to);
+  /// The keys, or else the values, of a block in f32, [Nkv, B, D] in the host's memory.
+  void read_block(std::size_t layer, std::int32_t block, bool values, const TensorView& host) const;
+
  private:
+  [[nodiscard]] Tensor allocate(Backend& backend) const;
+  [[nodiscard]] TensorView block_of(const Tensor& tensor, std::int32_t block) const;
+
+  Placement placement_;
+  Shape block_shape_;  // [Nkv, B, D]
   std::int32_t block_size_;
   KvFormat format_;
   BlockAllocator allocator_;

@@ -9,11 +9,11 @@
 
 #include "m2/config.h"
 #include "model/batch.h"
-#include "model/device_batch.h"
 #include "model/kv_cache.h"
+#include "model/placement.h"
 #include "model/rope.h"
+#include "model/stage.h"
 #include "model/weights.h"
-#include "ops/backend.h"
 
 namespace m2 {
 
@@ -41,22 +41,28 @@ struct ForwardOptions {
   TensorView mask;
   /// In training: attention dropout and router jitter of the config act, drawn from this seed.
   std::optional<std::uint64_t> training_seed;
+  /// Runs only the first layers; default: all. The final norm follows either way.
+  std::optional<std::int64_t> num_layers;
 };
 
 /// The decoder: embedding, L layers, final norm, head. Owns the activations, which grow to the
 /// largest batch seen and stay. One thread at a time.
 class MiniMaxM2 {
  public:
-  /// The backend must live longer than the model.
+  /// Every part's weights lie in the memory of its backend. Activations cross from one backend to
+  /// the next where the placement changes.
+  MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelWeights> weights,
+            Placement placement);
+  /// All on one backend, which must live longer than the model.
   MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelWeights> weights,
             Backend& backend);
 
   [[nodiscard]] const MiniMaxM2Config& config() const { return config_; }
-  [[nodiscard]] Backend& backend() { return backend_; }
+  [[nodiscard]] const Placement& placement() const { return placement_; }
 
   /// Appends the batch to the cache and returns the hidden states after the final norm,
-  /// [T, H] f32 in the backend's memory, valid until the next call. Throws kInvalidArgument for a
-  /// token id outside [0, V).
+  /// [T, H] f32 in the memory of the head's backend, valid until the next call. Throws
+  /// kInvalidArgument for a token id outside [0, V).
   TensorView forward(const Batch& batch, KvCache& kv_cache, const ForwardOptions& options = {});
 
   /// Head of the chosen rows of the last forward: [rows, V] f32 in the host's memory, valid until
@@ -64,51 +70,33 @@ class MiniMaxM2 {
   TensorView logits(std::span<const std::int32_t> rows);
 
  private:
-  struct Activations {
-    std::int64_t max_tokens = 0;
-    Tensor residual;       // [T, H]
-    Tensor normed;         // [T, H]
-    Tensor q;              // [T, Nq * D]
-    Tensor k;              // [T, Nkv * D]
-    Tensor v;              // [T, Nkv * D]
-    Tensor attn_out;       // [T, Nq * D]
-    Tensor router_logits;  // [T, E]
-    Tensor topk_ids;       // [T, K] i32
-    Tensor topk_weights;   // [T, K]
-    Tensor cos;            // [T, R / 2], in the host's memory
-    Tensor sin;            // [T, R / 2], in the host's memory
-  };
-  struct Uploads {
-    DeviceBatch batch;
-    UploadBuffer cos;
-    UploadBuffer sin;
-    UploadBuffer mask;
-    UploadBuffer logit_rows;
-  };
-  struct Pass;  // one forward: batch, cache, options
+  struct Pass;  // one forward: batch, cache, options, where it is
 
   void check_batch(const Batch& batch, const KvCache& kv_cache) const;
-  void plan(std::int64_t num_tokens);
-  void embed(const Batch& batch, const TensorView& residual);
+  Stage& stage_of(const std::shared_ptr<Backend>& backend);
+  void load(const Batch& batch, const TensorView& mask);
+  void embed(const Batch& batch, Stage& stage);
+  void enter(Pass& pass, Stage& stage);
   void decoder_layer(const Pass& pass, std::size_t layer);
   void attention_block(const Pass& pass, std::size_t layer);
   void moe_block(const Pass& pass, std::size_t layer);
   void record_hidden_states(const Pass& pass, const TensorView& hidden_states);
   [[nodiscard]] Tensor new_attentions(const Pass& pass);
-  [[nodiscard]] Tensor host_copy(const TensorView& device);
   [[nodiscard]] float eps() const { return static_cast<float>(config_.rms_norm_eps); }
 
   MiniMaxM2Config config_;
   std::shared_ptr<const ModelWeights> weights_;
-  Backend& backend_;
+  Placement placement_;
   RopeTable rope_;
   Activation activation_;
-  Activations activations_;
-  Uploads uploads_;
+  std::vector<Stage> stages_;    // one for each backend of the placement
+  Tensor cos_;                   // [T, R / 2], in the host's memory
+  Tensor sin_;                   // [T, R / 2], in the host's memory
   std::int64_t num_tokens_ = 0;  // of the last forward
-  Tensor head_input_;            // [rows, H]
-  Tensor logits_;                // [rows, V]
-  Tensor host_logits_;           // the same, where the backend's memory is not the host's
+  UploadBuffer logit_rows_;
+  Tensor head_input_;   // [rows, H]
+  Tensor logits_;       // [rows, V]
+  Tensor host_logits_;  // the same, where the backend's memory is not the host's
 };
 
 }  // namespace m2

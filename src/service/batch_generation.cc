@@ -11,14 +11,13 @@ namespace m2 {
 namespace {
 
 template <typename T>
-std::vector<T> row_of(const std::vector<T>& values, const CausalLmInputs& inputs,
-                      std::int64_t row) {
+std::vector<T> row_of(const std::vector<T>& values, const BatchInputs& inputs, std::int64_t row) {
   if (values.empty()) return {};
   const auto begin = values.begin() + row * inputs.sequence_length;
   return {begin, begin + inputs.sequence_length};
 }
 
-std::vector<std::uint8_t> infer_mask(const CausalLmInputs& inputs, const GenerationConfig& model,
+std::vector<std::uint8_t> infer_mask(const BatchInputs& inputs, const GenerationConfig& model,
                                      const GenerationConfig& call) {
   const GenerationConfig merged = model.merge(call);
   if (!merged.pad_token_id) return {};
@@ -39,7 +38,7 @@ void pad_right(std::vector<std::vector<std::int32_t>>& rows, std::int32_t pad) {
 
 }  // namespace
 
-BatchGeneration generate_batch(LoadedModel& loaded, const CausalLmInputs& inputs,
+BatchGeneration generate_batch(LoadedModel& loaded, const BatchInputs& inputs,
                                const GenerationConfig& call, const std::stop_token& stop) {
   const ResolvedGeneration resolved = resolve_generation_config(
       loaded.generation_config(), call,

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "m2/generation_config.h"
-#include "model/causal_lm.h"
+#include "service/batch_inputs.h"
 #include "service/loaded_model.h"
 
 namespace m2 {
@@ -21,7 +21,7 @@ struct BatchGeneration {
 /// Rows continue as if each were alone. Without attention_mask, padding is recognised as the
 /// reference does: where the padding token is known, occurs and is no end-of-sequence token.
 /// Labels are not used. Throws kCancelled when `stop` asked to.
-BatchGeneration generate_batch(LoadedModel& loaded, const CausalLmInputs& inputs,
+BatchGeneration generate_batch(LoadedModel& loaded, const BatchInputs& inputs,
                                const GenerationConfig& call, const std::stop_token& stop = {});
 
 }  // namespace m2

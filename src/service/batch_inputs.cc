@@ -56,9 +56,24 @@ struct RowReader {
 
 bool has(const Json& root, const char* key) { return root.contains(key) && !root[key].is_null(); }
 
+template <typename T>
+TensorView view_of(const std::vector<T>& values, const Shape& shape) {
+  if (values.empty()) return {};
+  return {const_cast<T*>(values.data()), DTypeOf<T>::kValue, shape};
+}
+
 }  // namespace
 
-CausalLmInputs parse_batch_inputs(std::string_view json, const std::string& name) {
+ForwardInputs BatchInputs::forward_inputs() const {
+  const Shape shape = {batch_size, sequence_length};
+  return {.input_ids = view_of(input_ids, shape),
+          .attention_mask = view_of(attention_mask, shape),
+          .position_ids = view_of(position_ids, shape),
+          .use_cache = false,
+          .labels = view_of(labels, shape)};
+}
+
+BatchInputs parse_batch_inputs(std::string_view json, const std::string& name) {
   const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
   M2_REQUIRE(ErrorCode::kInvalidArgument, root.is_object() && has(root, "input_ids"), name,
              ": expected a JSON object with \"input_ids\"");
@@ -69,7 +84,7 @@ CausalLmInputs parse_batch_inputs(std::string_view json, const std::string& name
         name, ": unknown key \"", key, "\"");
   }
   constexpr std::int64_t kMaxId = std::numeric_limits<std::int32_t>::max();
-  CausalLmInputs inputs;
+  BatchInputs inputs;
   RowReader reader{root, name};
   inputs.input_ids = reader.read<std::int32_t>("input_ids", 0, kMaxId);
   if (has(root, "attention_mask")) {

@@ -14,8 +14,7 @@ namespace m2 {
 LoadedModel::LoadedModel(const std::filesystem::path& directory, const LoadOptions& options)
     : directory_(directory),
       config_(MiniMaxM2Config::from_pretrained(directory, {.warnings = &warnings_})),
-      generation_config_(GenerationConfig::from_pretrained(directory)),
-      backend_(make_backend(options.device, options.num_threads)) {
+      generation_config_(GenerationConfig::from_pretrained(directory)) {
   if (std::filesystem::exists(directory / "tokenizer.json")) {
     tokenizer_ = Tokenizer::from_pretrained(directory);
     M2_REQUIRE(
@@ -29,7 +28,9 @@ LoadedModel::LoadedModel(const std::filesystem::path& directory, const LoadOptio
   for (const std::string& name : report_.unexpected) {
     warnings_.push_back("unexpected tensor " + name + " is not used");
   }
-  model_ = std::make_unique<MiniMaxM2>(config_, std::move(weights), *backend_);
+  const std::shared_ptr<Backend> backend = make_backend(options.device, options.num_threads);
+  causal_lm_ = std::make_unique<CausalLm>(config_, std::move(weights),
+                                          Placement::on(backend, config_.num_hidden_layers));
 }
 
 const Tokenizer& LoadedModel::tokenizer() const {

@@ -12,7 +12,7 @@
 #include "m2/config.h"
 #include "m2/generation_config.h"
 #include "m2/tokenizer.h"
-#include "model/minimax_m2.h"
+#include "model/causal_lm.h"
 #include "model/weights.h"
 
 namespace m2 {
@@ -35,7 +35,8 @@ class LoadedModel {
   [[nodiscard]] const LoadReport& report() const { return report_; }
   /// What is odd about the files, one sentence each.
   [[nodiscard]] const std::vector<std::string>& warnings() const { return warnings_; }
-  [[nodiscard]] MiniMaxM2& model() { return *model_; }
+  [[nodiscard]] CausalLm& causal_lm() { return *causal_lm_; }
+  [[nodiscard]] MiniMaxM2& model() { return causal_lm_->decoder(); }
   [[nodiscard]] bool has_tokenizer() const { return tokenizer_.has_value(); }
   /// Throws kNotFound when the directory has no tokenizer.json.
   [[nodiscard]] const Tokenizer& tokenizer() const;
@@ -54,8 +55,7 @@ class LoadedModel {
   GenerationConfig generation_config_;
   std::optional<Tokenizer> tokenizer_;
   LoadReport report_;
-  std::unique_ptr<Backend> backend_;
-  std::unique_ptr<MiniMaxM2> model_;
+  std::unique_ptr<CausalLm> causal_lm_;
 };
 
 }  // namespace m2

@@ -15,28 +15,18 @@ void add_numbered(SafetensorsWriter& writer, const std::string& name,
   }
 }
 
-// [B * S, H] as [B, S, H].
-TensorView in_rows(const Tensor& tensor, const Shape& logits) {
-  TensorView view = tensor.view();
-  view.shape = {logits[0], logits[1], view.shape[1]};
-  return view;
-}
-
 void add_scalar(SafetensorsWriter& writer, const std::string& name, const float& value) {
   writer.add(name, {const_cast<float*>(&value), DType::kF32, Shape{}});
 }
 
 }  // namespace
 
-void save_outputs(const CausalLmOutputs& outputs, const std::filesystem::path& path) {
+void save_outputs(const MoeCausalLMOutputWithPast& outputs, const std::filesystem::path& path) {
   SafetensorsWriter writer;
   writer.add("logits", outputs.logits.view());
-  for (std::size_t i = 0; i < outputs.study.hidden_states.size(); ++i) {
-    writer.add("hidden_states." + std::to_string(i),
-               in_rows(outputs.study.hidden_states[i], outputs.logits.shape()));
-  }
-  add_numbered(writer, "router_logits", outputs.study.router_logits);
-  add_numbered(writer, "attentions", outputs.study.attentions);
+  add_numbered(writer, "hidden_states", outputs.hidden_states);
+  add_numbered(writer, "router_logits", outputs.router_logits);
+  add_numbered(writer, "attentions", outputs.attentions);
   if (outputs.loss) add_scalar(writer, "loss", *outputs.loss);
   if (outputs.aux_loss) add_scalar(writer, "aux_loss", *outputs.aux_loss);
   writer.write(path);

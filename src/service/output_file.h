@@ -3,13 +3,13 @@
 
 #include <filesystem>
 
-#include "model/causal_lm.h"
+#include "m2/modeling.h"
 
 namespace m2 {
 
 /// Writes `logits` [B, S, V] and what else there is, all float32: `hidden_states.N` [B, S, H],
-/// `router_logits.N` [B * S, E], `attentions.N` [B, Nq, S, S], and `loss` and `aux_loss` as
+/// `router_logits.N` [B * S, E], `attentions.N` [B, Nq, S, K], and `loss` and `aux_loss` as
 /// scalars. Throws kInvalidArgument when the file cannot be written.
-void save_outputs(const CausalLmOutputs& outputs, const std::filesystem::path& path);
+void save_outputs(const MoeCausalLMOutputWithPast& outputs, const std::filesystem::path& path);
 
 }  // namespace m2

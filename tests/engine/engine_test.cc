@@ -9,6 +9,7 @@
 #include "model/causal_lm.h"
 #include "ops/reference_backend.h"
 #include "support/tiny_model.h"
+#include "support/views.h"
 
 namespace m2 {
 namespace {
@@ -17,8 +18,9 @@ using testing::HasSubstr;
 
 struct Stack {
   MiniMaxM2Config config = test::tiny_config();
-  ReferenceBackend backend;
-  MiniMaxM2 model{config, test::TinyWeights(config, 3).share(), backend};
+  CausalLm causal_lm{config, test::TinyWeights(config, 3).share(),
+                     Placement::on(std::make_shared<ReferenceBackend>(), config.num_hidden_layers)};
+  MiniMaxM2& model = causal_lm.decoder();
 };
 
 std::vector<std::int32_t> prompt_of(std::size_t length, std::int32_t salt) {
@@ -58,17 +60,16 @@ std::map<RequestId, Outcome> run(Engine& engine) {
 }
 
 // Greedy continuation by whole forward passes, without cache or engine.
-std::vector<std::int32_t> naive_greedy(MiniMaxM2& model, std::vector<std::int32_t> ids,
+std::vector<std::int32_t> naive_greedy(CausalLm& model, std::vector<std::int32_t> ids,
                                        std::size_t count) {
   std::vector<std::int32_t> tokens;
   while (tokens.size() < count) {
-    const CausalLmInputs inputs = {.batch_size = 1,
-                                   .sequence_length = static_cast<std::int64_t>(ids.size()),
-                                   .input_ids = ids};
-    const CausalLmOutputs outputs = causal_lm_forward(model, inputs, {});
-    const std::int64_t vocab = model.config().vocab_size;
-    const float* last = outputs.logits.as<float>() + (inputs.sequence_length - 1) * vocab;
-    const auto token = static_cast<std::int32_t>(std::max_element(last, last + vocab) - last);
+    const auto length = static_cast<std::int64_t>(ids.size());
+    const auto outputs = model.forward(
+        {.input_ids = test::view(ids, {1, length}), .use_cache = false, .logits_to_keep = 1});
+    const float* logits = outputs.logits.as<float>();
+    const auto token = static_cast<std::int32_t>(
+        std::max_element(logits, logits + model.config().vocab_size) - logits);
     tokens.push_back(token);
     ids.push_back(token);
   }
@@ -85,7 +86,7 @@ TEST(Engine, BatchesGiveWhatEverySequenceGivesAlone) {
   for (const std::size_t length : {1, 2, 9, 17, 30, 5, 8}) {
     const auto prompt = prompt_of(length, static_cast<std::int32_t>(length));
     const RequestId id = engine.submit(request_of(prompt, 12));
-    expected[id] = naive_greedy(stack.model, prompt, 12);
+    expected[id] = naive_greedy(stack.causal_lm, prompt, 12);
   }
   const auto outcomes = run(engine);
   ASSERT_EQ(outcomes.size(), expected.size());
@@ -113,7 +114,7 @@ TEST(Engine, EndsAtTheEndToken) {
   Stack stack;
   Engine engine(stack.model, {.kv_cache = {.num_tokens = 128}});
   const auto prompt = prompt_of(4, 2);
-  const auto tokens = naive_greedy(stack.model, prompt, 8);
+  const auto tokens = naive_greedy(stack.causal_lm, prompt, 8);
   EngineRequest request = request_of(prompt, 8);
   request.config.eos_token_id = {{tokens[3]}};
   const RequestId id = engine.submit(std::move(request));

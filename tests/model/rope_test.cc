@@ -11,7 +11,6 @@
 #include "checkpoint/safetensors.h"
 #include "m2/error.h"
 #include "support/paths.h"
-#include "m2/error.h"
 
 namespace m2 {
 namespace {

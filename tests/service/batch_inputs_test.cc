@@ -9,7 +9,7 @@ namespace m2 {
 namespace {
 
 TEST(BatchInputs, ReadsEveryKey) {
-  const CausalLmInputs inputs = parse_batch_inputs(
+  const BatchInputs inputs = parse_batch_inputs(
       R"({"input_ids": [[1, 2], [3, 4]], "attention_mask": [[0, 1], [1, 1]],
           "position_ids": [[1, 0], [0, 1]], "labels": [[-100, 2], [3, 4]]})",
       "in.json");
@@ -22,7 +22,7 @@ TEST(BatchInputs, ReadsEveryKey) {
 }
 
 TEST(BatchInputs, OneRowMayStandAlone) {
-  const CausalLmInputs inputs =
+  const BatchInputs inputs =
       parse_batch_inputs(R"({"input_ids": [1, 2, 3], "labels": null})", "in.json");
   EXPECT_EQ(inputs.batch_size, 1);
   EXPECT_EQ(inputs.sequence_length, 3);

@@ -40,14 +40,16 @@ class Parity : public testing::TestWithParam<std::string> {
     return {data, data + view.num_elements()};
   }
 
-  [[nodiscard]] CausalLmInputs inputs() const {
-    const TensorView ids = golden("input_ids");
-    return {.batch_size = ids.shape[0],
-            .sequence_length = ids.shape[1],
-            .input_ids = integers<std::int32_t>("input_ids"),
-            .attention_mask = integers<std::uint8_t>("attention_mask"),
-            .position_ids = integers<std::int64_t>("position_ids"),
-            .labels = integers<std::int64_t>("labels")};
+  // With positions and labels; the arrays are those of the golden file.
+  [[nodiscard]] ForwardInputs inputs() const {
+    return {.input_ids = golden("input_ids"),
+            .attention_mask = golden("attention_mask"),
+            .position_ids = golden("position_ids"),
+            .use_cache = false,
+            .output_hidden_states = true,
+            .output_attentions = true,
+            .output_router_logits = true,
+            .labels = golden("labels")};
   }
 
   // Largest difference, with its index in the failure message.
@@ -78,18 +80,17 @@ class Parity : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(Parity, ForwardPass) {
-  const CausalLmOutputs outputs =
-      causal_lm_forward(loaded_.model(), inputs(),
-                        {.hidden_states = true, .router_logits = true, .attentions = true});
+  loaded_.causal_lm().set_attn_implementation("eager");
+  const MoeCausalLMOutputWithPast outputs = loaded_.causal_lm().forward(inputs());
   const double logits = compare("logits", outputs.logits.as<float>());
-  const double hidden_states = compare("hidden_states", outputs.study.hidden_states);
-  const double router_logits = compare("router_logits", outputs.study.router_logits);
-  const double attentions = compare("attentions", outputs.study.attentions);
+  const double hidden_states = compare("hidden_states", outputs.hidden_states);
+  const double router_logits = compare("router_logits", outputs.router_logits);
+  const double attentions = compare("attentions", outputs.attentions);
   const double loss = compare("loss", &outputs.loss.value());
   const double aux_loss = compare("aux_loss", &outputs.aux_loss.value());
   const auto layers = static_cast<std::size_t>(loaded_.config().num_hidden_layers);
-  EXPECT_EQ(outputs.study.hidden_states.size(), layers + 1);
-  EXPECT_EQ(outputs.study.attentions.size(), layers);
+  EXPECT_EQ(outputs.hidden_states.size(), layers + 1);
+  EXPECT_EQ(outputs.attentions.size(), layers);
   std::printf(
       "parity %-18s logits %.1e hidden %.1e router %.1e attentions %.1e loss %.1e "
       "aux %.1e\n",
@@ -97,25 +98,23 @@ TEST_P(Parity, ForwardPass) {
 }
 
 TEST_P(Parity, DefaultArguments) {
-  CausalLmInputs one_row = inputs();
-  one_row.batch_size = 1;
-  one_row.input_ids.resize(static_cast<std::size_t>(one_row.sequence_length));
-  one_row.attention_mask.clear();
-  one_row.position_ids.clear();
-  one_row.labels.clear();
-  const CausalLmOutputs outputs = causal_lm_forward(loaded_.model(), one_row, {});
+  TensorView one_row = golden("input_ids");
+  one_row.shape = {1, one_row.shape[1]};
+  const MoeCausalLMOutputWithPast outputs = loaded_.causal_lm().forward({.input_ids = one_row});
   compare("logits_unpadded", outputs.logits.as<float>());
   EXPECT_FALSE(outputs.loss.has_value());
   EXPECT_FALSE(outputs.aux_loss.has_value());
-  EXPECT_TRUE(outputs.study.hidden_states.empty());
+  EXPECT_TRUE(outputs.hidden_states.empty());
 }
 
 TEST_P(Parity, GreedyContinuationOf64Tokens) {
   GenerationConfig call;
   call.update_from_json(R"({"max_new_tokens": 64, "do_sample": false, "eos_token_id": null})");
-  CausalLmInputs prompt = inputs();
-  prompt.position_ids.clear();
-  prompt.labels.clear();
+  const TensorView ids = golden("input_ids");
+  const BatchInputs prompt = {.batch_size = ids.shape[0],
+                              .sequence_length = ids.shape[1],
+                              .input_ids = integers<std::int32_t>("input_ids"),
+                              .attention_mask = integers<std::uint8_t>("attention_mask")};
   const auto sequences = generate_batch(loaded_, prompt, call).sequences;
   const auto expected = integers<std::int32_t>("generated");
   ASSERT_EQ(sequences.size(), 2U);

@@ -24,6 +24,7 @@ ALLOWED = {
     "generation": "base tensor ops kv model",
     "engine": "base tensor ops kv model generation",
     "chat": "base text jinja",
+    "api": "base tensor quant text jinja checkpoint ops backends kv model generation hub chat",
     "service": "base tensor quant text jinja checkpoint ops backends kv model generation engine chat",
 }
 APPS = "service"

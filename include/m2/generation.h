@@ -28,8 +28,10 @@ struct GenerateInputs {
   TensorView input_ids;       // [B, P] i64 or i32
   TensorView attention_mask;  // [B, P]; default: all ones, or != pad where that is known and no eos
   TensorView position_ids;    // [B, P]; default: running count of real tokens
-  TensorView inputs_embeds;   // [B, P', H]
-  std::shared_ptr<Cache> past_key_values;  // what it holds is not computed again
+  /// [B, P, H], fed in place of the prompt's tokens; with input_ids these stand in the output.
+  TensorView inputs_embeds;
+  /// What it holds is not computed again: the first tokens of the prompt, not all of them.
+  std::shared_ptr<Cache> past_key_values;
 
   GenerateInputs() = default;
   /// What a tokenizer returned; it must outlive the call.
@@ -67,17 +69,19 @@ class TextStreamer final : public BaseStreamer {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Changes the scores [V] of the next token of row `row`, whose tokens so far are `ids`.
+/// Changes the scores [V] of the next token of row `row`, whose tokens so far are `ids`; only those
+/// of the ids that have a token, if GenerateOptions::num_valid_tokens says so.
 using LogitsProcessor = std::function<void(std::span<const std::int32_t> ids, std::int64_t row,
                                            std::span<float> scores)>;
-/// True ends the row `row` after its last token.
+/// True ends the row `row` after its last token. Beam search asks for every candidate of its beams,
+/// numbered in a row.
 using StoppingCriterion = std::function<bool(std::span<const std::int32_t> ids, std::int64_t row)>;
 /// The ids that may come next in a row of prompt `batch_index`.
 using PrefixAllowedTokens = std::function<std::vector<std::int32_t>(
     std::int64_t batch_index, std::span<const std::int32_t> ids)>;
 
-/// A processor with the name of an option ("top_k") takes the place of the one that this option
-/// makes; others run after the built-in ones and before the sampling filters.
+/// A processor with the name of an option ("repetition_penalty") takes the place of the one that
+/// this option makes; others run after the built-in ones and before the sampling filters.
 struct NamedLogitsProcessor {
   std::string name;
   LogitsProcessor process;

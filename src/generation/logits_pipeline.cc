@@ -30,6 +30,7 @@ class PipelineBuilder {
   }
 
   LogitsPipeline build() {
+    if (config_.guidance_scale.value_or(1.0) != 1.0) add_guidance();
     add_repetition_steps();
     add_length_steps();
     add_value_steps();
@@ -79,6 +80,13 @@ class PipelineBuilder {
     add(name, [table](const StepContext& context, auto scores, auto&) {
       table->apply(context.ids, scores);
     });
+  }
+
+  void add_guidance() {
+    add("guidance_scale",
+        [scale = *config_.guidance_scale](const StepContext& context, auto scores, auto& scratch) {
+          apply_guidance(context.unconditional, scale, scores, scratch);
+        });
   }
 
   void add_repetition_steps() {

@@ -16,6 +16,9 @@ namespace m2::generation {
 struct StepContext {
   std::span<const std::int32_t> ids;  // [cur] prompt and generated tokens
   std::int64_t batch_index = 0;       // which prompt of the request
+  std::int64_t row = 0;               // which sequence of the request
+  /// [num_valid_tokens] logits without the prompt (or with the negative one); for guidance_scale.
+  std::span<const float> unconditional;
 };
 
 /// One processor. `scores` is [num_valid_tokens].

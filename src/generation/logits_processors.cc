@@ -1,5 +1,6 @@
 #include "generation/logits_processors.h"
 
+#include "base/error.h"
 #include "generation/live_scores.h"
 #include "generation/ranking.h"
 
@@ -205,6 +206,20 @@ void apply_eta_cutoff(std::span<float> scores, double epsilon, std::int64_t min_
   const double eta =
       std::min(epsilon, std::sqrt(epsilon) * std::exp(-entropy_of(scores, *softmax)));
   remove_below_probability(scores, eta, min_keep, *softmax, scratch);
+}
+
+void apply_guidance(std::span<const float> unconditional, double scale, std::span<float> scores,
+                    LogitsScratch& scratch) {
+  M2_CHECK(unconditional.size() == scores.size(), "guidance: unconditional [", unconditional.size(),
+           "], expected [", scores.size(), "]");
+  const std::span<float> base = scratch.values().first(scores.size());
+  std::ranges::copy(unconditional, base.begin());
+  log_softmax(base);
+  log_softmax(scores);
+  const auto factor = static_cast<float>(scale);
+  for (std::size_t id = 0; id < scores.size(); ++id) {
+    scores[id] = factor * (scores[id] - base[id]) + base[id];
+  }
 }
 
 void remove_invalid_values(std::span<float> scores) {

@@ -47,6 +47,11 @@ void apply_epsilon_cutoff(std::span<float> scores, double epsilon, std::int64_t 
 void apply_eta_cutoff(std::span<float> scores, double epsilon, std::int64_t min_keep,
                       LogitsScratch& scratch);
 
+/// Classifier-free guidance (Sanchez et al., 2023): u + scale * (c - u), where c and u are the
+/// log-softmax of `scores` and of `unconditional`, both [V].
+void apply_guidance(std::span<const float> unconditional, double scale, std::span<float> scores,
+                    LogitsScratch& scratch);
+
 /// NaN -> 0, +inf -> the largest float, -inf -> the lowest.
 void remove_invalid_values(std::span<float> scores);
 

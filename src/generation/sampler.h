@@ -12,7 +12,13 @@ namespace m2::generation {
 
 /// What a random number is for. Decoding schemes that need several for one position (acceptance
 /// tests, redrawing) take one number each, so that the draws stay independent.
-enum class DrawPurpose : std::uint32_t { kToken = 0 };
+enum class DrawPurpose : std::uint32_t {
+  kToken = 0,
+  kDraftToken,     ///< a token that an assistant proposes
+  kAcceptance,     ///< whether it is taken
+  kResidualToken,  ///< the token in its place
+  kCandidate,      ///< beam sample: the first of its draws; the others follow
+};
 
 struct DrawKey {
   std::uint64_t seed = 0;

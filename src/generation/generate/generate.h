@@ -1,0 +1,16 @@
+// generate() of the library: padded rows of token ids in, padded rows out.
+#pragma once
+
+#include "generation/generate/model_run.h"
+#include "m2/generation.h"
+
+namespace m2::generation {
+
+/// MiniMaxM2ForCausalLM::generate over any model. `options.assistant_model` is not looked at: the
+/// assistant is `assistant`, null without one.
+/// Throws kInvalidArgument and kUnsupported as docs/generation.md lists, kCancelled.
+GenerateOutput generate(const GeneratingModel& model, const GeneratingModel* assistant,
+                        const GenerateInputs& inputs, const GenerationConfig& call,
+                        const GenerateOptions& options);
+
+}  // namespace m2::generation

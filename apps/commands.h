@@ -15,5 +15,6 @@ void add_detokenize_command(CLI::App& app);
 void add_template_command(CLI::App& app);
 void add_parse_command(CLI::App& app);
 void add_forward_command(CLI::App& app);
+void add_download_command(CLI::App& app);
 
 }  // namespace m2::app

@@ -15,6 +15,7 @@ ALLOWED = {
     "quant": "base tensor",
     "text": "base",
     "jinja": "base",
+    "hub": "base",
     "checkpoint": "base tensor quant",
     "ops": "base tensor quant",
     "cpu": "base tensor quant ops",

@@ -40,8 +40,9 @@ struct HubOptions {
 
 /// Downloads what is missing of a repository at a revision and returns the snapshot's directory.
 /// Interrupted files are resumed, sizes and hashes checked, and a file appears only when it is
-/// complete. Offline: what the cache has. Throws kNotFound (no such repository, revision or file,
-/// or not in the cache), kInvalidArgument (id, token refused), kUnsupported (gated),
+/// complete. Offline, and when the hub does not answer: what the cache has of the revision, which
+/// may be less than all. Throws kNotFound (no such repository, revision or file, or not in the
+/// cache), kInvalidArgument (id, token refused, cache not writable), kUnsupported (gated),
 /// kCorruptFile (size or hash), kResourceExhausted (no space, server unavailable after retries),
 /// kCancelled.
 std::filesystem::path snapshot_download(const std::string& repo_id, const HubOptions& options = {});

@@ -39,12 +39,13 @@ struct AutoTokenizerOptions {
 };
 
 struct TokenizerCallOptions {
-  bool padding = false;     ///< to the longest row, or to max_length
-  bool truncation = false;  ///< to max_length
+  bool padding = false;            ///< to the longest row
+  bool pad_to_max_length = false;  ///< to max_length; longer rows stay longer
+  /// To max_length, by default the model's if it has one. A max_length alone truncates, too.
+  bool truncation = false;
   std::optional<std::int64_t> max_length;
-  std::int64_t pad_to_multiple_of = 0;
-  std::optional<Side> padding_side;  ///< default: tokenizer_config.json, else left
-  bool add_special_tokens = true;    ///< of the post-processor; M2's adds none
+  std::int64_t pad_to_multiple_of = 0;  ///< rounds the padded length up; 0: any length
+  std::optional<Side> padding_side;     ///< default: tokenizer_config.json, else right
 };
 
 struct ChatTemplateOptions {
@@ -55,7 +56,9 @@ struct ChatTemplateOptions {
   bool continue_final_message = false;
 };
 
-/// What AutoTokenizer gives. Immutable and cheap to copy; calls may run on several threads.
+/// What AutoTokenizer gives. Rows are padded with the pad token, or the end token where the model
+/// has none, as M2; rows of different lengths without padding are kInvalidArgument. Immutable and
+/// cheap to copy; calls may run on several threads.
 class PreTrainedTokenizer {
  public:
   /// The text as the model sees it, [1, P].

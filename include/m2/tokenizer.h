@@ -179,6 +179,8 @@ class Tokenizer {
   [[nodiscard]] std::optional<TokenId> pad_id() const;
   [[nodiscard]] std::optional<int64_t> model_max_length() const;
   [[nodiscard]] bool clean_up_tokenization_spaces() const;
+  [[nodiscard]] Side padding_side() const;  ///< right unless the file says left
+  [[nodiscard]] Side truncation_side() const;
 
  private:
   class Impl;

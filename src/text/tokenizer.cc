@@ -133,5 +133,7 @@ std::optional<TokenId> Tokenizer::pad_id() const { return impl_->pad_id; }
 std::optional<int64_t> Tokenizer::model_max_length() const { return impl_->model_max_length; }
 
 bool Tokenizer::clean_up_tokenization_spaces() const { return impl_->clean_up_tokenization_spaces; }
+Side Tokenizer::padding_side() const { return impl_->padding_side; }
+Side Tokenizer::truncation_side() const { return impl_->truncation_side; }
 
 }  // namespace m2

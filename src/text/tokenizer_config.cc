@@ -38,6 +38,14 @@ std::optional<std::string> token(const json& config, const char* key) {
   return value.at("content").get<std::string>();
 }
 
+Side side(const json& config, const char* key) {
+  const auto found = config.find(key);
+  if (found == config.end() || found->is_null()) return Side::kRight;
+  M2_REQUIRE(ErrorCode::kCorruptFile, *found == "left" || *found == "right",
+             "tokenizer_config.json: ", key, ": expected left or right");
+  return *found == "left" ? Side::kLeft : Side::kRight;
+}
+
 }  // namespace
 
 TokenizerConfig parse_tokenizer_config(std::string_view text) {
@@ -49,7 +57,9 @@ TokenizerConfig parse_tokenizer_config(std::string_view text) {
                          .unk_token = token(config, "unk_token"),
                          .pad_token = token(config, "pad_token"),
                          .model_max_length = std::nullopt,
-                         .clean_up_tokenization_spaces = false};
+                         .clean_up_tokenization_spaces = false,
+                         .padding_side = side(config, "padding_side"),
+                         .truncation_side = side(config, "truncation_side")};
   if (const auto it = config.find("model_max_length"); it != config.end() && it->is_number()) {
     const auto length = it->get<double>();
     if (length > 0 && length < kNoMaxLength) {

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "m2/tokenizer.h"
+
 namespace m2 {
 
 struct TokenizerConfig {
@@ -15,6 +17,8 @@ struct TokenizerConfig {
   std::optional<std::string> pad_token;
   std::optional<int64_t> model_max_length;
   bool clean_up_tokenization_spaces = false;
+  Side padding_side = Side::kRight;
+  Side truncation_side = Side::kRight;
 };
 
 // Throws kCorruptFile when the text is no JSON object or a known key has another type.

@@ -105,6 +105,8 @@ void clean_up(std::string& text) {
 Tokenizer::Impl::Impl(TokenizerSpec spec, const TokenizerConfig& config)
     : model_max_length(config.model_max_length),
       clean_up_tokenization_spaces(config.clean_up_tokenization_spaces),
+      padding_side(config.padding_side),
+      truncation_side(config.truncation_side),
       spec_(std::move(spec)),
       pipeline_(spec_),
       is_special_(vocabulary().id_limit(), false) {

@@ -41,6 +41,8 @@ class Tokenizer::Impl {
   std::optional<TokenId> bos_id, eos_id, unk_id, pad_id;
   std::optional<int64_t> model_max_length;
   bool clean_up_tokenization_spaces = false;
+  Side padding_side = Side::kRight;
+  Side truncation_side = Side::kRight;
 
  private:
   void trim_offsets(Encoding& encoding) const;

@@ -1,0 +1,15 @@
+#include "hub/model_directory.h"
+
+#include "base/error.h"
+
+namespace m2::hub {
+
+std::filesystem::path model_directory(const std::string& name, const HubOptions& options) {
+  std::error_code error;
+  if (std::filesystem::is_directory(name, error)) return name;
+  M2_REQUIRE(ErrorCode::kNotFound, is_hub_id(name), "\"", name,
+             "\" is no directory and no model id of the form \"owner/name\"");
+  return m2::snapshot_download(name, options);
+}
+
+}  // namespace m2::hub

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "base/error.h"
 #include "cpu/context.h"
@@ -152,9 +153,16 @@ class AttentionCall {
     const std::int64_t end_key = std::min(tile.end_key - origin, kAttentionChunk);
     std::array<const std::uint8_t*, kAttentionChunk> keys;
     std::array<const std::uint8_t*, kAttentionChunk> values;
+    float* decoded = scratch + attend_scratch(kTileRows, head_dim_);
     for (std::int64_t key = first_key; key < end_key; ++key) {
-      const std::int64_t offset = cache_offset(tile, origin + key);
       const auto i = static_cast<std::size_t>(key);
+      if (block_of(tile, origin + key) >= kFirstQuantizedBlock) {
+        keys[i] = decode(tile, KvPart::kKeys, origin + key, decoded);
+        values[i] = decode(tile, KvPart::kValues, origin + key, decoded + head_dim_);
+        decoded += 2 * head_dim_;
+        continue;
+      }
+      const std::int64_t offset = cache_offset(tile, origin + key);
       keys[i] = static_cast<const std::uint8_t*>(args_.cache.keys.data) + offset;
       values[i] = static_cast<const std::uint8_t*>(args_.cache.values.data) + offset;
     }
@@ -223,12 +231,11 @@ class AttentionCall {
     if (args_.fully_masked == FullyMasked::kZero) return;
     const std::int64_t num_keys = args_.context_lens.as<std::int32_t>()[tile.sequence];
     if (num_keys == 0) return;
-    const TensorView& cache = args_.cache.values;
+    std::vector<float> value(static_cast<std::size_t>(head_dim_));
     for (std::int64_t key = 0; key < num_keys; ++key) {
-      const auto* value = static_cast<const std::uint8_t*>(cache.data) + cache_offset(tile, key);
-      for (std::int64_t dim = 0; dim < head_dim_; ++dim) {
-        output[dim] += load_float(value, cache.dtype, dim);
-      }
+      load_vector(args_.cache, KvPart::kValues, block_of(tile, key), tile.kv_head,
+                  key % block_size_, value);
+      for (std::size_t dim = 0; dim < value.size(); ++dim) output[dim] += value[dim];
     }
     for (std::int64_t dim = 0; dim < head_dim_; ++dim) output[dim] /= static_cast<float>(num_keys);
   }
@@ -278,17 +285,33 @@ class AttentionCall {
     return token_of(tile, row) * args_.q.shape[1] + head;
   }
 
+  [[nodiscard]] std::int64_t block_of(const AttentionTile& tile, std::int64_t key) const {
+    const std::int64_t entry = tile.sequence * args_.block_tables.shape[1] + key / block_size_;
+    return args_.block_tables.as<std::int32_t>()[entry];
+  }
+
+  // A vector of a quantised block as float32 in `memory`; the exact ones beside it are float32 too.
+  const std::uint8_t* decode(const AttentionTile& tile, KvPart part, std::int64_t key,
+                             float* memory) const {
+    load_vector(args_.cache, part, block_of(tile, key), tile.kv_head, key % block_size_,
+                {memory, static_cast<std::size_t>(head_dim_)});
+    return reinterpret_cast<const std::uint8_t*>(memory);
+  }
+
   // Bytes from the start of a cache to a key's vector.
   [[nodiscard]] std::int64_t cache_offset(const AttentionTile& tile, std::int64_t key) const {
-    const std::int64_t entry = tile.sequence * args_.block_tables.shape[1] + key / block_size_;
-    const std::int64_t block = args_.block_tables.as<std::int32_t>()[entry];
+    const std::int64_t block = block_of(tile, key);
     M2_DCHECK(block >= 0 && block < args_.cache.num_blocks(), "attention: block ", block);
     const std::int64_t index =
         (block * num_kv_heads_ + tile.kv_head) * block_size_ + key % block_size_;
     return index * head_dim_ * static_cast<std::int64_t>(dtype_size(args_.cache.keys.dtype));
   }
 
-  [[nodiscard]] std::int64_t room() const { return attend_scratch(kTileRows, head_dim_); }
+  // Floats of scratch: the kernel's, then a chunk of decoded keys and values.
+  [[nodiscard]] std::int64_t room() const {
+    const std::int64_t decoded = args_.cache.quantized.present() ? kAttentionChunk : 0;
+    return attend_scratch(kTileRows, head_dim_) + 2 * decoded * head_dim_;
+  }
 
   const AttentionArgs& args_;
   Context& context_;

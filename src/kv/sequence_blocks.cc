@@ -73,6 +73,14 @@ std::optional<std::vector<BlockCopy>> SequenceBlocks::writable(std::int64_t firs
   return copies;
 }
 
+void SequenceBlocks::drop_front(std::int64_t count) {
+  M2_CHECK(count >= 0 && std::cmp_less_equal(count, blocks_.size()), count, " of ", blocks_.size(),
+           " blocks");
+  for (std::int64_t i = 0; i < count; ++i)
+    allocator_->release(blocks_[static_cast<std::size_t>(i)]);
+  blocks_.erase(blocks_.begin(), blocks_.begin() + count);
+}
+
 std::int64_t SequenceBlocks::slot(std::int64_t index) const {
   const auto block = static_cast<std::size_t>(index / block_size_);
   M2_CHECK(index >= 0 && block < blocks_.size(), "token ", index, " has no block");

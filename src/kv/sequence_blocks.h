@@ -45,6 +45,12 @@ class SequenceBlocks {
   [[nodiscard]] std::optional<std::vector<BlockCopy>> writable(std::int64_t first,
                                                                std::int64_t last);
 
+  /// Appends a block, as whose owner this sequence already counts.
+  void adopt(std::int32_t block) { blocks_.push_back(block); }
+  /// Gives back the first `count` blocks; what was token count * block_size becomes token 0.
+  void drop_front(std::int64_t count);
+
+  [[nodiscard]] std::int32_t block_size() const { return block_size_; }
   [[nodiscard]] std::span<const std::int32_t> block_table() const { return blocks_; }
   /// Where token `index` lives: block * block_size + offset. Throws kInternal without room for it.
   [[nodiscard]] std::int64_t slot(std::int64_t index) const;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "ops/quantized_blocks.h"
 
 namespace m2 {
 namespace {
@@ -11,6 +12,19 @@ namespace {
 void check_count(const char* name, std::size_t got, std::int64_t expected) {
   M2_CHECK(got == 0 || std::cmp_equal(got, expected), "batch: ", name, " of ", got, " for ",
            expected, " tokens");
+}
+
+std::span<const std::int32_t> table_of(const SequenceBlocks* blocks) {
+  return blocks == nullptr ? std::span<const std::int32_t>() : blocks->block_table();
+}
+
+std::int64_t num_blocks_of(const SequenceBlocks* blocks) {
+  return static_cast<std::int64_t>(table_of(blocks).size());
+}
+
+// Tokens before the first of entry.blocks.
+std::int64_t num_quantized_tokens(const BatchEntry& entry) {
+  return num_blocks_of(entry.quantized_blocks) * entry.blocks->block_size();
 }
 
 }  // namespace
@@ -43,12 +57,13 @@ void Batch::add(const BatchEntry& entry) {
   const std::int32_t context_len = entry.context_len.value_or(entry.num_cached_tokens + count);
   M2_CHECK(entry.key_mask.empty() || std::cmp_equal(entry.key_mask.size(), context_len),
            "batch: key_mask of ", entry.key_mask.size(), " for a context of ", context_len);
-  if (context_len > 0) (void)entry.blocks->slot(context_len - 1);  // throws without room
+  const std::int64_t exact = context_len - num_quantized_tokens(entry);
+  if (exact > 0) (void)entry.blocks->slot(exact - 1);  // throws without room
   add_tokens(entry, context_len);
   if (!entry.inputs_embeds.empty()) inputs_embeds.push_back(entry.inputs_embeds);
   cu_seqlens.push_back(cu_seqlens.back() + count);
   context_lens.push_back(context_len);
-  pending_.push_back({entry.blocks, entry.key_mask});
+  pending_.push_back({entry.blocks, entry.quantized_blocks, entry.key_mask});
   max_context_len = std::max<std::int64_t>(max_context_len, context_len);
   max_queries = std::max<std::int64_t>(max_queries, count);
 }
@@ -64,7 +79,7 @@ void Batch::add_tokens(const BatchEntry& entry, std::int32_t context_len) {
     const std::int64_t end = entry.key_end.empty() ? index + 1 : entry.key_end[i];
     M2_CHECK(begin >= 0 && end <= context_len, "batch: token ", i, " sees the keys ", begin, " to ",
              end, " of ", context_len);
-    slot_mapping.push_back(entry.blocks->slot(index));
+    slot_mapping.push_back(entry.blocks->slot(index - num_quantized_tokens(entry)));
     key_begin.push_back(static_cast<std::int32_t>(begin));
     key_end.push_back(static_cast<std::int32_t>(end));
   }
@@ -74,15 +89,18 @@ void Batch::finish() {
   M2_CHECK(token_ids.empty() || inputs_embeds.empty(), "batch: token ids and embeddings are mixed");
   bool masked = false;
   for (const Pending& pending : pending_) {
-    const auto blocks = static_cast<std::int64_t>(pending.blocks->block_table().size());
-    max_blocks = std::max(max_blocks, blocks);
+    max_blocks = std::max(max_blocks,
+                          num_blocks_of(pending.blocks) + num_blocks_of(pending.quantized_blocks));
     masked = masked || std::ranges::count(pending.key_mask, 0) > 0;
   }
   block_tables.assign(pending_.size() * static_cast<std::size_t>(max_blocks), -1);
   if (masked) key_mask.assign(pending_.size() * static_cast<std::size_t>(max_context_len), 1);
   for (std::size_t s = 0; s < pending_.size(); ++s) {
-    std::ranges::copy(pending_[s].blocks->block_table(),
-                      block_tables.begin() + static_cast<std::ptrdiff_t>(s) * max_blocks);
+    auto to = block_tables.begin() + static_cast<std::ptrdiff_t>(s) * max_blocks;
+    for (const std::int32_t block : table_of(pending_[s].quantized_blocks)) {
+      *to++ = kFirstQuantizedBlock + block;
+    }
+    std::ranges::copy(pending_[s].blocks->block_table(), to);
     if (masked) {
       std::ranges::copy(pending_[s].key_mask,
                         key_mask.begin() + static_cast<std::ptrdiff_t>(s) * max_context_len);

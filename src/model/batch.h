@@ -18,6 +18,8 @@ struct BatchEntry {
   std::span<const std::int64_t> position_ids;  // [n], for the rotary embedding
   std::int32_t num_cached_tokens = 0;          // tokens before them, already in the cache
   const SequenceBlocks* blocks = nullptr;      // with room for all of them
+  /// Quantised blocks that hold the first tokens; `blocks` begins behind them.
+  const SequenceBlocks* quantized_blocks = nullptr;
   /// Keys that attention may see of the sequence; default: num_cached_tokens + n. More in a cache
   /// of fixed capacity.
   std::optional<std::int32_t> context_len;
@@ -64,6 +66,7 @@ class Batch {
  private:
   struct Pending {
     const SequenceBlocks* blocks;
+    const SequenceBlocks* quantized_blocks;
     std::span<const std::uint8_t> key_mask;
   };
   void add_tokens(const BatchEntry& entry, std::int32_t context_len);

@@ -10,7 +10,7 @@ namespace m2 {
 namespace {
 
 // [B, Nkv, length, D] f32 of `blocks` [P, Nkv, block, D], by the table of every row.
-Tensor gather(const Cache::Impl& cache, std::int64_t layer, bool values) {
+Tensor gather(const Cache::Impl& cache, std::int64_t layer, KvPart part) {
   const MiniMaxM2Config& config = cache.config;
   const bool bound = cache.kv_cache != nullptr;
   M2_REQUIRE(ErrorCode::kInvalidArgument, bound && layer >= 0 && layer < config.num_hidden_layers,
@@ -23,10 +23,10 @@ Tensor gather(const Cache::Impl& cache, std::int64_t layer, bool values) {
   Tensor result(DType::kF32, {cache.batch_size(), heads, length, dim});
   Tensor block(DType::kF32, {heads, block_size, dim});
   for (std::int64_t row = 0; row < cache.batch_size(); ++row) {
-    const auto table = cache.rows[static_cast<std::size_t>(row)].block_table();
+    const auto table = cache.blocks_of(static_cast<std::size_t>(row));
     for (std::int64_t first = 0; first < length; first += block_size) {
       const std::int32_t id = table[static_cast<std::size_t>(first / block_size)];
-      cache.kv_cache->read_block(static_cast<std::size_t>(layer), id, values, block.view());
+      cache.kv_cache->read_block(static_cast<std::size_t>(layer), id, part, block.view());
       const std::int64_t count = std::min(block_size, length - first);
       for (std::int64_t head = 0; head < heads; ++head) {
         std::copy_n(block.as<float>() + head * block_size * dim, count * dim,
@@ -59,9 +59,7 @@ std::int64_t Cache::num_layers() const {
 void Cache::crop(std::int64_t length) {
   M2_REQUIRE(ErrorCode::kUnsupported, !impl_->is_static(), "cache: a static cache has no crop");
   const std::int64_t kept = length < 0 ? std::max<std::int64_t>(impl_->length + length, 0) : length;
-  if (kept >= impl_->length) return;
-  impl_->length = kept;
-  for (SequenceBlocks& row : impl_->rows) row.truncate(kept);
+  if (kept < impl_->length) impl_->truncate(kept);
 }
 
 void Cache::reorder_cache(std::span<const std::int64_t> rows) {
@@ -84,8 +82,8 @@ void Cache::batch_select_indices(std::span<const std::int64_t> rows) {
 }
 
 void Cache::reset() { impl_->reset(); }
-Tensor Cache::keys(std::int64_t layer) const { return gather(*impl_, layer, /*values=*/false); }
-Tensor Cache::values(std::int64_t layer) const { return gather(*impl_, layer, /*values=*/true); }
+Tensor Cache::keys(std::int64_t layer) const { return gather(*impl_, layer, KvPart::kKeys); }
+Tensor Cache::values(std::int64_t layer) const { return gather(*impl_, layer, KvPart::kValues); }
 
 DynamicCache::DynamicCache() : Cache(std::make_unique<Impl>(CacheOptions{})) {}
 
@@ -93,6 +91,17 @@ StaticCache::StaticCache(std::int64_t max_cache_len)
     : Cache(std::make_unique<Impl>(CacheOptions{.capacity = max_cache_len})) {
   M2_REQUIRE(ErrorCode::kInvalidArgument, max_cache_len > 0,
              "StaticCache: expected max_cache_len > 0, got ", max_cache_len);
+}
+
+QuantizedCache::QuantizedCache(int nbits, std::int64_t q_group_size, std::int64_t residual_length)
+    : Cache(std::make_unique<Impl>(CacheOptions{
+          .bits = nbits, .group_size = q_group_size, .residual_length = residual_length})) {
+  M2_REQUIRE(ErrorCode::kInvalidArgument, nbits == 4 || nbits == 8,
+             "QuantizedCache: expected nbits 4 or 8, got ", nbits);
+  M2_REQUIRE(ErrorCode::kInvalidArgument, q_group_size > 0 && q_group_size % 2 == 0,
+             "QuantizedCache: expected an even q_group_size > 0, got ", q_group_size);
+  M2_REQUIRE(ErrorCode::kInvalidArgument, residual_length >= 0,
+             "QuantizedCache: expected residual_length >= 0, got ", residual_length);
 }
 
 }  // namespace m2

@@ -8,7 +8,13 @@
 namespace m2 {
 namespace {
 
-constexpr std::int32_t kBlockSize = 32;
+std::vector<SequenceBlocks> gathered(const std::vector<SequenceBlocks>& rows,
+                                     std::span<const std::int64_t> from) {
+  std::vector<SequenceBlocks> result;
+  if (rows.empty()) return result;
+  for (const std::int64_t row : from) result.push_back(rows[static_cast<std::size_t>(row)].fork());
+  return result;
+}
 
 }  // namespace
 
@@ -37,7 +43,9 @@ void Cache::Impl::bind(const MiniMaxM2Config& model, const Placement& where,
 // Empty memory for `num_rows` rows: all of it for a static cache, none for one that grows.
 void Cache::Impl::rebuild(std::int64_t num_rows) {
   rows.clear();
+  quantized_rows.clear();
   kv_cache.reset();
+  pool.reset();
   const std::int64_t row_tokens =
       is_static() ? SequenceBlocks::blocks_for(options.capacity, kBlockSize) * kBlockSize : 0;
   kv_cache = std::make_unique<KvCache>(
@@ -46,6 +54,20 @@ void Cache::Impl::rebuild(std::int64_t num_rows) {
   for (std::int64_t row = 0; row < num_rows; ++row) {
     SequenceBlocks& blocks = rows.emplace_back(kv_cache->allocator(), kBlockSize);
     M2_CHECK(blocks.reserve(row_tokens), "the cache has room for every row");
+  }
+  if (options.bits > 0) {
+    M2_REQUIRE(ErrorCode::kInvalidArgument, config.head_dim % options.group_size == 0,
+               "QuantizedCache: q_group_size ", options.group_size, " does not divide head_dim ",
+               config.head_dim);
+    pool = std::make_unique<QuantizedPool>(
+        QuantizedPoolOptions{.num_layers = static_cast<std::int64_t>(placement.layers.size()),
+                             .block = {config.num_key_value_heads, kBlockSize, config.head_dim},
+                             .bits = options.bits,
+                             .group_size = options.group_size});
+    kv_cache->attach(*pool);
+    for (std::int64_t row = 0; row < num_rows; ++row) {
+      quantized_rows.emplace_back(pool->allocator(), kBlockSize);
+    }
   }
   length = 0;
   written.assign(is_static() ? static_cast<std::size_t>(options.capacity) : 0, false);
@@ -56,11 +78,12 @@ void Cache::Impl::prepare(const ForwardPlan& plan) {
     for (const std::int64_t position : plan.cache_position) make_writable(position, position + 1);
     return;
   }
-  const std::int64_t end = length + plan.sequence_length;
+  const std::int64_t first = length - num_quantized_tokens();
+  const std::int64_t end = first + plan.sequence_length;
   const std::int64_t row_blocks = SequenceBlocks::blocks_for(end, kBlockSize);
-  ensure_free_blocks(batch_size() * (row_blocks - SequenceBlocks::blocks_for(length, kBlockSize)));
+  ensure_free_blocks(batch_size() * (row_blocks - SequenceBlocks::blocks_for(first, kBlockSize)));
   for (SequenceBlocks& row : rows) M2_CHECK(row.reserve(end), "the cache has grown enough");
-  make_writable(length, end);
+  make_writable(first, end);
 }
 
 // Grows by doubling, so that appending a token costs a constant number of copies in all.
@@ -87,6 +110,7 @@ void Cache::Impl::make_writable(std::int64_t first, std::int64_t end) {
 void Cache::Impl::commit(const ForwardPlan& plan) {
   if (!is_static()) {
     length += plan.sequence_length;
+    if (pool) quantize_old();
     return;
   }
   for (const std::int64_t position : plan.cache_position) {
@@ -95,12 +119,17 @@ void Cache::Impl::commit(const ForwardPlan& plan) {
 }
 
 void Cache::Impl::gather_rows(std::span<const std::int64_t> from) {
-  std::vector<SequenceBlocks> gathered;
-  gathered.reserve(from.size());
-  for (const std::int64_t row : from) {
-    gathered.push_back(rows[static_cast<std::size_t>(row)].fork());
+  quantized_rows = gathered(quantized_rows, from);
+  rows = gathered(rows, from);
+}
+
+void Cache::Impl::truncate(std::int64_t kept) {
+  if (kept < num_quantized_tokens()) {
+    make_exact(kept);
+  } else {
+    for (SequenceBlocks& row : rows) row.truncate(kept - num_quantized_tokens());
   }
-  rows = std::move(gathered);
+  length = kept;
 }
 
 void Cache::Impl::reset() {
@@ -109,8 +138,7 @@ void Cache::Impl::reset() {
     rebuild(batch_size());  // its unwritten slots have to be zero
     return;
   }
-  length = 0;
-  for (SequenceBlocks& row : rows) row.truncate(0);
+  truncate(0);
 }
 
 }  // namespace m2

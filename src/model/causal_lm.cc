@@ -52,6 +52,8 @@ void fill_batch(const ForwardPlan& plan, const Cache::Impl& cache, Batch& batch)
         .position_ids = row_of(plan.position_ids, row, length),
         .num_cached_tokens = static_cast<std::int32_t>(cache.length),
         .blocks = &cache.rows[static_cast<std::size_t>(row)],
+        .quantized_blocks =
+            cache.pool ? &cache.quantized_rows[static_cast<std::size_t>(row)] : nullptr,
         .context_len = static_cast<std::int32_t>(plan.context_len),
         .key_begin = row_of(plan.key_begin, row, length),
         .key_end = row_of(plan.key_end, row, length),

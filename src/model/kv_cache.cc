@@ -39,7 +39,24 @@ Tensor KvCache::allocate(Backend& backend) const {
 }
 
 KvCacheView KvCache::layer(std::size_t layer) const {
-  return {.keys = keys_[layer].view(), .values = values_[layer].view(), .format = format_};
+  return {.keys = keys_[layer].view(),
+          .values = values_[layer].view(),
+          .format = format_,
+          .quantized = quantized_ != nullptr ? quantized_->layer(layer) : QuantizedBlocksView()};
+}
+
+void KvCache::attach(const QuantizedPool& pool) {
+  for (const auto& backend : placement_.layers) {
+    M2_REQUIRE(ErrorCode::kUnsupported, backend->host_accessible(),
+               "QuantizedCache: ", backend->description(),
+               " does not work in the host's memory; use a DynamicCache");
+  }
+  quantized_ = &pool;
+}
+
+bool KvCache::has_block(std::int32_t block) const {
+  if (block < kFirstQuantizedBlock) return block >= 0 && block < allocator_.num_blocks();
+  return quantized_ != nullptr && block - kFirstQuantizedBlock < quantized_->num_blocks();
 }
 
 void KvCache::grow(std::int64_t num_tokens) {
@@ -75,9 +92,10 @@ void KvCache::copy_block(std::int32_t from, std::int32_t to) {
   }
 }
 
-void KvCache::read_block(std::size_t layer, std::int32_t block, bool values,
+void KvCache::read_block(std::size_t layer, std::int32_t block, KvPart part,
                          const TensorView& host) const {
-  const TensorView stored = block_of(values ? values_[layer] : keys_[layer], block);
+  if (block >= kFirstQuantizedBlock) return read_quantized(layer, block, part, host);
+  const TensorView stored = block_of(part == KvPart::kKeys ? keys_[layer] : values_[layer], block);
   Backend& backend = *placement_.layers[layer];
   if (stored.dtype == DType::kF32) return backend.download(stored, host);
   const Tensor copy(stored.dtype, stored.shape);
@@ -85,6 +103,24 @@ void KvCache::read_block(std::size_t layer, std::int32_t block, bool values,
   for (std::int64_t i = 0; i < host.num_elements(); ++i) {
     host.as<float>()[i] = load_float(copy.view().data, stored.dtype, i);
   }
+}
+
+void KvCache::read_quantized(std::size_t layer, std::int32_t block, KvPart part,
+                             const TensorView& host) const {
+  const KvCacheView view = this->layer(layer);
+  const std::int64_t dim = block_shape_[2];
+  for (std::int64_t head = 0; head < block_shape_[0]; ++head) {
+    for (std::int64_t offset = 0; offset < block_size_; ++offset) {
+      float* to = host.as<float>() + (head * block_size_ + offset) * dim;
+      load_vector(view, part, block, head, offset, {to, static_cast<std::size_t>(dim)});
+    }
+  }
+}
+
+void KvCache::write_block(std::size_t layer, std::int32_t block, KvPart part,
+                          const TensorView& host) {
+  placement_.layers[layer]->upload(
+      host, block_of(part == KvPart::kKeys ? keys_[layer] : values_[layer], block));
 }
 
 }  // namespace m2

@@ -7,6 +7,7 @@
 #include "kv/block_allocator.h"
 #include "m2/config.h"
 #include "model/placement.h"
+#include "model/quantized_pool.h"
 
 namespace m2 {
 
@@ -28,16 +29,25 @@ class KvCache {
     return std::int64_t{allocator_.num_blocks()} * block_size_;
   }
   [[nodiscard]] KvCacheView layer(std::size_t layer) const;
+  /// Block numbers from kFirstQuantizedBlock on mean blocks of `pool`, which must live longer.
+  /// Throws kUnsupported when a layer's backend does not work in the host's memory.
+  void attach(const QuantizedPool& pool);
+  /// True when a block table may hold the number.
+  [[nodiscard]] bool has_block(std::int32_t block) const;
 
   /// Room for `num_tokens` tokens in all; what the blocks hold stays. Views of the layers end.
   void grow(std::int64_t num_tokens);
   /// Copies the keys and values of a block in every layer.
   void copy_block(std::int32_t from, std::int32_t to);
   /// The keys, or else the values, of a block in f32, [Nkv, B, D] in the host's memory.
-  void read_block(std::size_t layer, std::int32_t block, bool values, const TensorView& host) const;
+  void read_block(std::size_t layer, std::int32_t block, KvPart part, const TensorView& host) const;
+  /// The other way round, for an exact block of f32.
+  void write_block(std::size_t layer, std::int32_t block, KvPart part, const TensorView& host);
 
  private:
   [[nodiscard]] Tensor allocate(Backend& backend) const;
+  void read_quantized(std::size_t layer, std::int32_t block, KvPart part,
+                      const TensorView& host) const;
   [[nodiscard]] TensorView block_of(const Tensor& tensor, std::int32_t block) const;
 
   Placement placement_;
@@ -45,6 +55,7 @@ class KvCache {
   std::int32_t block_size_;
   KvFormat format_;
   BlockAllocator allocator_;
+  const QuantizedPool* quantized_ = nullptr;
   std::vector<Tensor> keys_;    // L of [P, Nkv, B, D]
   std::vector<Tensor> values_;  // the same
 };

@@ -74,7 +74,6 @@ void MiniMaxM2::check_batch(const Batch& batch, const KvCache& kv_cache) const {
     M2_CHECK(slot >= 0 && slot < kv_cache.num_tokens(), "slot ", slot, " is outside a KV cache of ",
              kv_cache.num_tokens(), " tokens");
   }
-  const std::int64_t num_blocks = kv_cache.num_tokens() / kv_cache.block_size();
   for (std::size_t s = 0; s < batch.context_lens.size(); ++s) {
     const std::int64_t used =
         SequenceBlocks::blocks_for(batch.context_lens[s], kv_cache.block_size());
@@ -83,8 +82,8 @@ void MiniMaxM2::check_batch(const Batch& batch, const KvCache& kv_cache) const {
     const std::int32_t* table =
         batch.block_tables.data() + static_cast<std::int64_t>(s) * batch.max_blocks;
     for (std::int64_t i = 0; i < used; ++i) {
-      M2_CHECK(table[i] >= 0 && table[i] < num_blocks, "block ", table[i],
-               " is outside a KV cache of ", num_blocks, " blocks");
+      M2_CHECK(kv_cache.has_block(table[i]), "block ", table[i], " is outside a KV cache of ",
+               kv_cache.num_tokens(), " tokens");
     }
   }
 }

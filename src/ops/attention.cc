@@ -127,17 +127,16 @@ struct HeadView {
     const std::int64_t h = shape[1] == 1 ? 0 : head;
     return ((s * shape[1] + h) * shape[2] + query) * shape[3] + key;
   }
-  // Element 0 of the key's vector in either cache.
-  [[nodiscard]] std::int64_t cache_index(std::int64_t key) const {
+  // The key or value of a token, [D].
+  void load(KvPart part, std::int64_t key, std::span<float> vector) const {
     const KvCacheView& cache = args.cache;
     const std::int64_t max_blocks = args.block_tables.shape[1];
     const std::int64_t block =
         args.block_tables.as<std::int32_t>()[sequence * max_blocks + key / cache.block_size()];
-    M2_DCHECK(block >= 0 && block < cache.num_blocks(), "attention: block ", block,
-              " is outside keys ", cache.keys.shape);
+    M2_DCHECK(block >= 0 && (block < cache.num_blocks() || block >= kFirstQuantizedBlock),
+              "attention: block ", block, " is outside keys ", cache.keys.shape);
     const std::int64_t kv_head = head / (args.q.shape[1] / cache.num_kv_heads());
-    const std::int64_t row = (block * cache.num_kv_heads() + kv_head) * cache.block_size();
-    return (row + key % cache.block_size()) * cache.head_dim();
+    load_vector(cache, part, block, kv_head, key % cache.block_size(), vector);
   }
 };
 
@@ -154,13 +153,10 @@ bool softmax(std::span<float> scores) {
   return true;
 }
 
-float score_of(const HeadView& view, const float* q, std::int64_t key) {
-  const TensorView& keys = view.args.cache.keys;
-  const std::int64_t first = view.cache_index(key);
+float score_of(const HeadView& view, const float* q, std::int64_t key, std::span<float> vector) {
+  view.load(KvPart::kKeys, key, vector);
   double sum = 0.0;
-  for (std::int64_t dim = 0; dim < view.args.q.shape[2]; ++dim) {
-    sum += double{q[dim]} * double{load_float(keys.data, keys.dtype, first + dim)};
-  }
+  for (std::size_t dim = 0; dim < vector.size(); ++dim) sum += double{q[dim]} * double{vector[dim]};
   return static_cast<float>(sum * double{view.args.scale});
 }
 
@@ -177,10 +173,11 @@ void drop(const HeadView& view, std::int64_t query, std::span<float> probabiliti
 // The probabilities of one query over all keys; hidden keys get 0.
 void attend(const HeadView& view, const float* q, std::int64_t query, std::span<float> scores) {
   if (scores.empty()) return;
+  std::vector<float> vector(static_cast<std::size_t>(view.args.q.shape[2]));
   for (std::int64_t key = 0; key < view.context_len(); ++key) {
     float& score = scores[static_cast<std::size_t>(key)];
     score = -HUGE_VALF;
-    if (view.visible(query, key)) score = score_of(view, q, key) + view.bias(query, key);
+    if (view.visible(query, key)) score = score_of(view, q, key, vector) + view.bias(query, key);
   }
   if (!softmax(scores)) {
     const bool uniform = view.args.fully_masked == FullyMasked::kUniform;
@@ -191,17 +188,17 @@ void attend(const HeadView& view, const float* q, std::int64_t query, std::span<
 }
 
 void weigh(const HeadView& view, std::span<const float> probabilities, float* output) {
-  const TensorView& values = view.args.cache.values;
-  for (std::int64_t dim = 0; dim < view.args.q.shape[2]; ++dim) {
-    double sum = 0.0;
-    for (std::int64_t key = 0; key < view.context_len(); ++key) {
-      const float probability = probabilities[static_cast<std::size_t>(key)];
-      if (probability == 0.0F) continue;
-      const float value = load_float(values.data, values.dtype, view.cache_index(key) + dim);
-      sum += double{probability} * double{value};
+  std::vector<float> vector(static_cast<std::size_t>(view.args.q.shape[2]));
+  std::vector<double> sums(vector.size(), 0.0);
+  for (std::int64_t key = 0; key < view.context_len(); ++key) {
+    const float probability = probabilities[static_cast<std::size_t>(key)];
+    if (probability == 0.0F) continue;
+    view.load(KvPart::kValues, key, vector);
+    for (std::size_t dim = 0; dim < sums.size(); ++dim) {
+      sums[dim] += double{probability} * double{vector[dim]};
     }
-    output[dim] = static_cast<float>(sum);
   }
+  std::ranges::transform(sums, output, [](double sum) { return static_cast<float>(sum); });
 }
 
 void attention_head(const HeadView& view, std::vector<float>& scores) {

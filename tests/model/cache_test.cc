@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <vector>
 
@@ -152,6 +153,71 @@ TEST_F(CacheTest, StaticCountsWrittenSlots) {
   EXPECT_FALSE(slot_is_zero(3));
   EXPECT_TRUE(slot_is_zero(4));
   EXPECT_FALSE(slot_is_zero(5));
+}
+
+TEST_F(CacheTest, QuantizedKeepsItsEndExact) {
+  const struct {
+    int nbits;
+    double bound;  // of an old key: half a step of a group that spans about eight
+  } cases[] = {{8, 8.0 / 255}, {4, 8.0 / 15}};
+  for (const auto& c : cases) {
+    const auto exact = std::make_shared<DynamicCache>();
+    const auto cache = std::make_shared<QuantizedCache>(c.nbits, 8, 40);
+    const std::vector<Ints> prompt = {ids(1, 150), ids(2, 150)};
+    // The prompt itself is computed with exact keys.
+    EXPECT_EQ(feed(cache, prompt), feed(exact, prompt));
+    EXPECT_EQ(cache->get_seq_length(), 150);
+    const Tensor ours = cache->keys(0);
+    const Tensor theirs = exact->keys(0);
+    ASSERT_EQ(ours.shape(), theirs.shape());
+    double worst = 0;
+    for (std::int64_t i = 0; i < ours.view().num_elements(); ++i) {
+      const double error = std::abs(ours.as<float>()[i] - theirs.as<float>()[i]);
+      const std::int64_t token = i / 16 % 150;
+      if (token >= 96) {
+        ASSERT_EQ(error, 0) << "token " << token;
+      }
+      worst = std::max(worst, error);
+    }
+    EXPECT_GT(worst, 0);
+    EXPECT_LE(worst, c.bound);
+    // Later tokens read the quantised keys: near, but not the same.
+    const auto approximate = feed(cache, {ids(3, 2), ids(4, 2)});
+    const auto expected = feed(exact, {ids(3, 2), ids(4, 2)});
+    EXPECT_NE(approximate, expected);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(approximate[i], expected[i], c.nbits == 8 ? 0.05 : 0.8);
+    }
+  }
+}
+
+TEST_F(CacheTest, QuantizedDoesWhatOtherCachesDo) {
+  // Exact from its own numbers on: two caches with the same history agree.
+  const auto one = std::make_shared<QuantizedCache>(8, 16, 0);
+  feed(one, {ids(1, 100), ids(2, 100)});
+  one->batch_repeat_interleave(2);
+  feed(one, {ids(3, 1), ids(3, 1), ids(4, 1), ids(4, 1)});
+  one->reorder_cache(Ints{3, 0, 1, 2});
+  one->crop(70);
+  EXPECT_EQ(one->get_seq_length(), 70);
+  const auto logits = feed(one, {ids(5, 60), ids(5, 60), ids(6, 60), ids(6, 60)});
+  const auto other = std::make_shared<QuantizedCache>(8, 16, 0);
+  feed(other, {ids(2, 100), ids(1, 100), ids(1, 100), ids(2, 100)});
+  other->crop(70);
+  EXPECT_EQ(feed(other, {ids(5, 60), ids(5, 60), ids(6, 60), ids(6, 60)}), logits);
+  one->reset();
+  EXPECT_EQ(one->get_seq_length(), 0);
+}
+
+TEST_F(CacheTest, QuantizedRefusesWhatDoesNotFit) {
+  using enum ErrorCode;
+  expect_error(kInvalidArgument, "expected nbits 4 or 8, got 2", [] { QuantizedCache(2); });
+  expect_error(kInvalidArgument, "expected an even q_group_size > 0, got 0",
+               [] { QuantizedCache(4, 0); });
+  expect_error(kInvalidArgument, "expected residual_length >= 0, got -1",
+               [] { QuantizedCache(4, 64, -1); });
+  expect_error(kInvalidArgument, "q_group_size 64 does not divide head_dim 16",
+               [&] { feed(std::make_shared<QuantizedCache>(), {ids(1, 2)}); });
 }
 
 TEST_F(CacheTest, RefusesWhatCannotBeDone) {

@@ -144,7 +144,10 @@ CausalLm::Flags CausalLm::resolve_flags(const ForwardInputs& inputs) const {
 CausalLm::Call CausalLm::prepare(const ForwardInputs& inputs) const {
   Call call = {.flags = resolve_flags(inputs), .cache = resolve_cache(inputs, config_)};
   ForwardContext context = {.eager = eager_, .has_cache = call.cache != nullptr};
-  if (!call.cache) call.cache = std::make_shared<DynamicCache>();
+  if (!call.cache) {
+    call.cache = std::make_shared<DynamicCache>();
+    call.cache->impl().options.one_pass = true;
+  }
   const Cache::Impl& cache = call.cache->impl();
   context.static_cache = cache.is_static();
   context.past_length = cache.seq_length();

@@ -1,5 +1,6 @@
 #include "model/kv_cache.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <utility>
 
@@ -27,6 +28,12 @@ KvCache::KvCache(const Placement& placement, const MiniMaxM2Config& config,
       format_(options.format),
       allocator_(count_blocks(options)) {
   for (const auto& backend : placement_.layers) {
+    const auto used = std::ranges::find(backends_, backend.get());
+    const bool reuse = options.one_pass && used != backends_.end();
+    storage_.push_back(reuse ? static_cast<std::size_t>(used - backends_.begin())
+                             : backends_.size());
+    if (reuse) continue;
+    backends_.push_back(backend.get());
     keys_.push_back(allocate(*backend));
     values_.push_back(allocate(*backend));
   }
@@ -39,8 +46,8 @@ Tensor KvCache::allocate(Backend& backend) const {
 }
 
 KvCacheView KvCache::layer(std::size_t layer) const {
-  return {.keys = keys_[layer].view(),
-          .values = values_[layer].view(),
+  return {.keys = keys_[storage_[layer]].view(),
+          .values = values_[storage_[layer]].view(),
           .format = format_,
           .quantized = quantized_ != nullptr ? quantized_->layer(layer) : QuantizedBlocksView()};
 }
@@ -63,9 +70,9 @@ void KvCache::grow(std::int64_t num_tokens) {
   const KvCacheOptions options = {.num_tokens = num_tokens, .block_size = block_size_};
   allocator_.grow(count_blocks(options));
   // One tensor after the other, so that only one exists twice.
-  for (std::size_t layer = 0; layer < keys_.size(); ++layer) {
-    for (Tensor* tensor : {&keys_[layer], &values_[layer]}) {
-      Backend& backend = *placement_.layers[layer];
+  for (std::size_t storage = 0; storage < keys_.size(); ++storage) {
+    for (Tensor* tensor : {&keys_[storage], &values_[storage]}) {
+      Backend& backend = *backends_[storage];
       Tensor larger = allocate(backend);
       const TensorView& held = tensor->view();
       if (held.num_elements() > 0) {
@@ -85,17 +92,18 @@ TensorView KvCache::block_of(const Tensor& tensor, std::int32_t block) const {
 }
 
 void KvCache::copy_block(std::int32_t from, std::int32_t to) {
-  for (std::size_t layer = 0; layer < keys_.size(); ++layer) {
-    Backend& backend = *placement_.layers[layer];
-    backend.copy(block_of(keys_[layer], from), block_of(keys_[layer], to));
-    backend.copy(block_of(values_[layer], from), block_of(values_[layer], to));
+  for (std::size_t storage = 0; storage < keys_.size(); ++storage) {
+    Backend& backend = *backends_[storage];
+    backend.copy(block_of(keys_[storage], from), block_of(keys_[storage], to));
+    backend.copy(block_of(values_[storage], from), block_of(values_[storage], to));
   }
 }
 
 void KvCache::read_block(std::size_t layer, std::int32_t block, KvPart part,
                          const TensorView& host) const {
   if (block >= kFirstQuantizedBlock) return read_quantized(layer, block, part, host);
-  const TensorView stored = block_of(part == KvPart::kKeys ? keys_[layer] : values_[layer], block);
+  const TensorView stored =
+      block_of(part == KvPart::kKeys ? keys_[storage_[layer]] : values_[storage_[layer]], block);
   Backend& backend = *placement_.layers[layer];
   if (stored.dtype == DType::kF32) return backend.download(stored, host);
   const Tensor copy(stored.dtype, stored.shape);
@@ -120,7 +128,8 @@ void KvCache::read_quantized(std::size_t layer, std::int32_t block, KvPart part,
 void KvCache::write_block(std::size_t layer, std::int32_t block, KvPart part,
                           const TensorView& host) {
   placement_.layers[layer]->upload(
-      host, block_of(part == KvPart::kKeys ? keys_[layer] : values_[layer], block));
+      host,
+      block_of(part == KvPart::kKeys ? keys_[storage_[layer]] : values_[storage_[layer]], block));
 }
 
 }  // namespace m2

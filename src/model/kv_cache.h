@@ -15,6 +15,9 @@ struct KvCacheOptions {
   std::int64_t num_tokens = 0;   // room for this many tokens in all sequences together
   std::int32_t block_size = 32;  // tokens in a block
   KvFormat format = KvFormat::kF32;
+  /// For a single forward pass that nobody continues: the layers of a backend use the same memory
+  /// one after the other.
+  bool one_pass = false;
 };
 
 /// Owns the memory, planned at the start; sequences own blocks of it (SequenceBlocks).
@@ -56,8 +59,10 @@ class KvCache {
   KvFormat format_;
   BlockAllocator allocator_;
   const QuantizedPool* quantized_ = nullptr;
-  std::vector<Tensor> keys_;    // L of [P, Nkv, B, D]
-  std::vector<Tensor> values_;  // the same
+  std::vector<std::size_t> storage_;  // [L]: which of keys_ and values_ a layer has
+  std::vector<Backend*> backends_;    // of every storage
+  std::vector<Tensor> keys_;          // storages of [P, Nkv, B, D]
+  std::vector<Tensor> values_;        // the same
 };
 
 }  // namespace m2

@@ -78,6 +78,20 @@ TEST(CausalLm, TwoBackendsInOneModel) {
         << layer;
   }
   EXPECT_NEAR(*got.aux_loss, *expected.aux_loss, 1e-4);
+  // Without a cache the layers of a backend take turns in one memory.
+  inputs.use_cache = false;
+  EXPECT_EQ(numbers(two.forward(inputs).logits), numbers(got.logits));
+}
+
+TEST(CausalLm, LayersShareTheMemoryOfOnePass) {
+  const auto fast = cpu();
+  const std::shared_ptr<Backend> plain = std::make_shared<ReferenceBackend>();
+  const KvCache cache({fast, {plain, fast, fast, plain}, fast}, test::tiny_config(),
+                      {.num_tokens = 32, .one_pass = true});
+  const auto memory = [&](std::size_t layer) { return cache.layer(layer).keys.data; };
+  EXPECT_EQ(memory(0), memory(3));
+  EXPECT_EQ(memory(1), memory(2));
+  EXPECT_NE(memory(0), memory(1));
 }
 
 TEST(CausalLm, TokenByTokenIsOnePass) {

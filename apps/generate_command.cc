@@ -3,11 +3,11 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "commands.h"
 #include "input_output.h"
 #include "m2/error.h"
-#include "service/batch_generation.h"
 #include "service/batch_inputs.h"
 #include "session_options.h"
 
@@ -47,14 +47,25 @@ void report_end(const GenerateOptions& options, const GenerationTimings& timings
   if (cancelled) throw Error(ErrorCode::kCancelled, "generation was cancelled");
 }
 
+std::vector<std::vector<std::int64_t>> rows_of(const Tensor& sequences) {
+  std::vector<std::vector<std::int64_t>> rows;
+  const std::int64_t columns = sequences.shape()[1];
+  for (std::int64_t row = 0; row < sequences.shape()[0]; ++row) {
+    const auto* ids = sequences.as<std::int64_t>() + row * columns;
+    rows.emplace_back(ids, ids + columns);
+  }
+  return rows;
+}
+
 void generate_ids(const GenerateOptions& options) {
   const BatchInputs inputs = parse_batch_inputs(read_text(options.inputs), options.inputs);
   const auto loaded = load_model(options.session.model);
   const InterruptScope interrupt;
-  const BatchGeneration result = generate_batch(
-      *loaded, inputs, generation_config_of(options.session.generation), interrupt.stop_token());
-  warn(result.warnings);
-  print_json({{"sequences", result.sequences}});
+  const GenerateOutput output =
+      loaded->generate(inputs.generate_inputs(), generation_config_of(options.session.generation),
+                       interrupt.stop_token());
+  warn(output.warnings);
+  print_json({{"sequences", rows_of(output.sequences)}});
 }
 
 void continue_text(const GenerateOptions& options, const std::string& prompt) {

@@ -5,6 +5,7 @@ Usage: make_generate_goldens.py [output folder]. Needs torch, safetensors and tr
 
 cases.json          models, arguments and returned sequences, or the kind of error
 arrays.safetensors  per case what was recorded: scores, logits [N, rows, V], ...
+streams.json        the pieces that TextStreamer gives out
 
 A case is kept only if float64 gives the same sequences, so that rounding decides nothing. (float64
 needs sdpa: the eager softmax is float32, where the mask's float64 minimum is -inf.)
@@ -17,7 +18,7 @@ import sys
 import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, DynamicCache, LogitsProcessor, MiniMaxM2ForCausalLM
-from transformers import StoppingCriteria
+from transformers import StoppingCriteria, TextStreamer
 from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -249,6 +250,45 @@ def arrays_of(result):
     return {name: value.contiguous().clone() for name, value in arrays.items()}
 
 
+class Pieces(TextStreamer):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.pieces = []
+
+    def on_finalized_text(self, text, stream_end=False):
+        if text or stream_end:
+            self.pieces.append(text)
+
+
+STREAMED = [
+    "One word after the other,\nand a line more",
+    "a  b\n\n  indented \ttabs end ",
+    "\u4f60\u597d\u4e16\u754c, mixed \u6587\u5b57 and words",
+    "emoji \U0001f642\U0001f680 in words \u00e9\u00e8 \u20ac",
+    "]~b]ai\nspecial [e~[ tokens<think> too",
+    "",
+]
+
+
+def streams():
+    tokenizer = AutoTokenizer.from_pretrained(MODELS["tiny-agent"])
+    prompt = tokenizer("The prompt: ")["input_ids"]
+    for text in STREAMED:
+        for options in ({}, {"skip_prompt": True}, {"skip_special_tokens": True}):
+            streamer = Pieces(tokenizer, **options)
+            ids = tokenizer(text)["input_ids"]
+            streamer.put(torch.tensor([prompt]))
+            for token in ids:
+                streamer.put(torch.tensor([token]))
+            streamer.end()
+            yield {"prompt": prompt, "ids": ids, "options": options, "pieces": streamer.pieces}
+
+
+def write_list(path, items):
+    lines = ",\n".join(json.dumps(item) for item in items)
+    path.write_text(f"[\n{lines}\n]\n")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "tests/golden/generate"
     folder.mkdir(parents=True, exist_ok=True)
@@ -275,8 +315,8 @@ def main():
             cases.append(entry)
             for key, value in arrays_of(result).items():
                 arrays[f"{name}/{key}"] = value
-    lines = ",\n".join(json.dumps(case) for case in cases)
-    (folder / "cases.json").write_text(f"[\n{lines}\n]\n")
+    write_list(folder / "cases.json", cases)
+    write_list(folder / "streams.json", streams())
     save_file(arrays, folder / "arrays.safetensors", metadata={"format": "pt"})
     size = sum(path.stat().st_size for path in folder.iterdir())
     print(f"{len(cases)} cases, {size} bytes")

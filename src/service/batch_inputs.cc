@@ -73,6 +73,15 @@ ForwardInputs BatchInputs::forward_inputs() const {
           .labels = view_of(labels, shape)};
 }
 
+GenerateInputs BatchInputs::generate_inputs() const {
+  const Shape shape = {batch_size, sequence_length};
+  GenerateInputs inputs;
+  inputs.input_ids = view_of(input_ids, shape);
+  inputs.attention_mask = view_of(attention_mask, shape);
+  inputs.position_ids = view_of(position_ids, shape);
+  return inputs;
+}
+
 BatchInputs parse_batch_inputs(std::string_view json, const std::string& name) {
   const Json root = Json::parse(json, nullptr, /*allow_exceptions=*/false);
   M2_REQUIRE(ErrorCode::kInvalidArgument, root.is_object() && has(root, "input_ids"), name,

@@ -21,6 +21,8 @@ struct BatchInputs {
 
   /// Views of these vectors as arguments of a forward pass that keeps no cache.
   [[nodiscard]] ForwardInputs forward_inputs() const;
+  /// The prompts, mask and positions as arguments of generate().
+  [[nodiscard]] GenerateInputs generate_inputs() const;
 };
 
 /// Reads {"input_ids": rows, "attention_mask"?, "position_ids"?, "labels"?}, every value a list of

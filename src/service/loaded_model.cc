@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/memory_info.h"
 #include "checkpoint/checkpoint.h"
+#include "generation/generate/generate.h"
 #include "model/inspect.h"
 
 namespace m2 {
@@ -41,6 +42,15 @@ const Tokenizer& LoadedModel::tokenizer() const {
 
 std::int64_t LoadedModel::num_valid_tokens() const {
   return tokenizer_ ? static_cast<std::int64_t>(tokenizer_->id_limit()) : config_.vocab_size;
+}
+
+GenerateOutput LoadedModel::generate(const GenerateInputs& inputs, const GenerationConfig& call,
+                                     const std::stop_token& stop) {
+  const GenerateOptions options = {.tokenizer = tokenizer_ ? &*tokenizer_ : nullptr,
+                                   .stop = stop,
+                                   .num_valid_tokens = num_valid_tokens()};
+  return generation::generate(generation::generating_model(*causal_lm_, generation_config_),
+                              nullptr, inputs, call, options);
 }
 
 std::int64_t LoadedModel::default_context() const {

@@ -5,11 +5,13 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "engine/engine.h"
 #include "m2/config.h"
+#include "m2/generation.h"
 #include "m2/generation_config.h"
 #include "m2/tokenizer.h"
 #include "model/causal_lm.h"
@@ -43,6 +45,11 @@ class LoadedModel {
 
   /// One more than the largest token id that may be chosen.
   [[nodiscard]] std::int64_t num_valid_tokens() const;
+
+  /// generate() with the tokenizer, if there is one. Throws what it throws, kCancelled when `stop`
+  /// asks for the end.
+  GenerateOutput generate(const GenerateInputs& inputs, const GenerationConfig& call,
+                          const std::stop_token& stop = {});
 
   /// Tokens of context that a conversation gets when nobody says: as many as the model was made
   /// for, but no more than half of the free memory holds.

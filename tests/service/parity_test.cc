@@ -9,7 +9,6 @@
 
 #include "checkpoint/safetensors.h"
 #include "model/causal_lm.h"
-#include "service/batch_generation.h"
 #include "service/loaded_model.h"
 #include "support/paths.h"
 
@@ -110,18 +109,18 @@ TEST_P(Parity, DefaultArguments) {
 TEST_P(Parity, GreedyContinuationOf64Tokens) {
   GenerationConfig call;
   call.update_from_json(R"({"max_new_tokens": 64, "do_sample": false, "eos_token_id": null})");
-  const TensorView ids = golden("input_ids");
-  const BatchInputs prompt = {.batch_size = ids.shape[0],
-                              .sequence_length = ids.shape[1],
-                              .input_ids = integers<std::int32_t>("input_ids"),
-                              .attention_mask = integers<std::uint8_t>("attention_mask")};
-  const auto sequences = generate_batch(loaded_, prompt, call).sequences;
-  const auto expected = integers<std::int32_t>("generated");
-  ASSERT_EQ(sequences.size(), 2U);
-  for (std::size_t row = 0; row < 2; ++row) {
+  GenerateInputs prompt;
+  prompt.input_ids = golden("input_ids");
+  prompt.attention_mask = golden("attention_mask");
+  const GenerateOutput output = loaded_.generate(prompt, call);
+  const auto expected = integers<std::int64_t>("generated");
+  const std::int64_t columns = output.sequences.shape()[1];
+  ASSERT_EQ(output.sequences.shape()[0], 2);
+  for (std::int64_t row = 0; row < 2; ++row) {
     const auto begin = expected.begin() + static_cast<std::ptrdiff_t>(row) * 64;
-    EXPECT_EQ(std::vector<std::int32_t>(sequences[row].end() - 64, sequences[row].end()),
-              std::vector<std::int32_t>(begin, begin + 64))
+    const auto* end = output.sequences.as<std::int64_t>() + (row + 1) * columns;
+    EXPECT_EQ(std::vector<std::int64_t>(end - 64, end),
+              std::vector<std::int64_t>(begin, begin + 64))
         << "row " << row;
   }
 }

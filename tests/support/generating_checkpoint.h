@@ -20,11 +20,7 @@ class GeneratingCheckpoint {
         generation_config_(GenerationConfig::from_pretrained(directory)),
         backend_(make_backend("cpu", 1)),
         causal_lm_(load(directory, *backend_)),
-        model_{
-            .forward = [this](const ForwardInputs& inputs) { return causal_lm_.forward(inputs); },
-            .generation_config = &generation_config_,
-            .vocab_size = causal_lm_.config().vocab_size,
-            .max_position_embeddings = causal_lm_.config().max_position_embeddings} {}
+        model_(generation::generating_model(causal_lm_, generation_config_)) {}
   GeneratingCheckpoint(const GeneratingCheckpoint&) = delete;
   GeneratingCheckpoint& operator=(const GeneratingCheckpoint&) = delete;
 

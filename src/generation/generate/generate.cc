@@ -109,6 +109,15 @@ void run_search(Mode mode, Search& search, const GeneratingModel* assistant,
 
 }  // namespace
 
+GeneratingModel generating_model(CausalLm& causal_lm, GenerationConfig& generation_config) {
+  const MiniMaxM2Config& config = causal_lm.config();
+  return {
+      .forward = [&causal_lm](const ForwardInputs& inputs) { return causal_lm.forward(inputs); },
+      .generation_config = &generation_config,
+      .vocab_size = config.vocab_size,
+      .max_position_embeddings = config.max_position_embeddings};
+}
+
 GenerateOutput generate(const GeneratingModel& model, const GeneratingModel* assistant,
                         const GenerateInputs& inputs, const GenerationConfig& call,
                         const GenerateOptions& options) {

@@ -1,9 +1,12 @@
 // generate() against what transformers returns: tests/golden/generate.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,8 +54,20 @@ std::vector<std::int32_t> allowed(std::int64_t batch_index, std::span<const std:
   return next;
 }
 
+// The largest error of every kind of output.
+std::map<std::string, double>& worst_errors() {
+  static std::map<std::string, double> errors;
+  return errors;
+}
+
 class GenerateGolden : public testing::TestWithParam<std::size_t> {
  protected:
+  static void TearDownTestSuite() {
+    for (const auto& [name, error] : worst_errors()) {
+      std::printf("parity generate %-17s %.1e\n", name.c_str(), error);
+    }
+  }
+
   [[nodiscard]] const json& golden() const { return cases()[GetParam()]; }
   [[nodiscard]] bool has(const char* key) const { return golden().contains(key); }
 
@@ -150,6 +165,8 @@ void expect_close(const Tensor& ours, const float* theirs, const std::string& na
     worst = std::max(worst, std::abs(static_cast<double>(a) - b));
   }
   EXPECT_LT(worst, kBound) << name;
+  double& recorded = worst_errors()[name.substr(0, name.find('.'))];
+  recorded = std::max(recorded, worst);
 }
 
 class RecordedArrays {

@@ -369,6 +369,16 @@ TEST_F(GenerateOnCheckpoint, TheCacheComesBackAndGoesOn) {
             ErrorCode::kInvalidArgument);
 }
 
+TEST_F(GenerateOnCheckpoint, AQuantizedCacheIsExactAtItsEnd) {
+  const std::string call = R"({"max_new_tokens": 9, "num_beams": 2, "cache_implementation")";
+  EXPECT_EQ(run(call + R"(: "quantized", "cache_config": {"q_group_size": 16}})"),
+            run(call + R"(: "dynamic"})"));
+  EXPECT_EQ(code_of([&] {
+              run(R"({"cache_implementation": "quantized", "cache_config": {"nbits": 3}})");
+            }),
+            ErrorCode::kInvalidArgument);
+}
+
 TEST_F(GenerateOnCheckpoint, BeamsShareAGivenCache) {
   const auto cache = std::make_shared<DynamicCache>();
   (void)model_.model().forward(

@@ -75,8 +75,12 @@ std::shared_ptr<Cache> make_cache(const GenerateInputs& inputs, const Generation
     const std::int64_t num_embeds = columns.has_ids ? 0 : columns.count;
     return std::make_shared<StaticCache>(*config.max_length - 1 + num_embeds);
   }
-  M2_REQUIRE(ErrorCode::kUnsupported, kind != CacheKind::kQuantized,
-             "cache_implementation: \"quantized\" is not supported");
+  if (kind == CacheKind::kQuantized) {
+    const auto options = config.cache_config.value_or(QuantizedCacheConfig());
+    return std::make_shared<QuantizedCache>(static_cast<int>(options.nbits),
+                                            static_cast<int>(options.q_group_size),
+                                            static_cast<int>(options.residual_length));
+  }
   return std::make_shared<DynamicCache>();
 }
 

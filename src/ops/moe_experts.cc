@@ -36,15 +36,12 @@ void check(const MoeExpertsArgs& args) {
            hidden);
   check_shape("moe_experts", "topk_weights", args.topk_weights, DType::kF32, topk, "topk_ids",
               topk);
-  const auto num_experts = static_cast<std::int64_t>(args.experts.size());
-  const std::int32_t* ids = args.topk_ids.as<std::int32_t>();
-  for (std::int64_t i = 0; i < args.topk_ids.num_elements(); ++i) {
-    M2_CHECK(ids[i] >= 0 && ids[i] < num_experts, "moe_experts: expert ", ids[i], " is not one of ",
-             num_experts);
-    const ExpertWeights& expert = args.experts[static_cast<std::size_t>(ids[i])];
-    check_expert(expert, hidden[1], ids[i]);
-    M2_CHECK(expert.gate.rows == args.experts[static_cast<std::size_t>(ids[0])].gate.rows,
-             "moe_experts: experts ", ids[0], " and ", ids[i], " differ in width");
+  M2_CHECK(topk[1] == 0 || !args.experts.empty(), "moe_experts: topk_ids ", topk,
+           " but no experts");
+  for (std::size_t e = 0; e < args.experts.size(); ++e) {
+    check_expert(args.experts[e], hidden[1], static_cast<std::int64_t>(e));
+    M2_CHECK(args.experts[e].gate.rows == args.experts[0].gate.rows, "moe_experts: experts 0 and ",
+             e, " differ in width");
   }
 }
 
@@ -78,6 +75,8 @@ void moe_experts(const MoeExpertsArgs& args) {
     std::fill(sum.begin(), sum.end(), 0.0F);
     for (std::int64_t j = token * top_k; j < (token + 1) * top_k; ++j) {
       const auto id = static_cast<std::size_t>(args.topk_ids.as<std::int32_t>()[j]);
+      M2_DCHECK(id < args.experts.size(), "moe_experts: expert ", id, " is not one of ",
+                args.experts.size());
       expert_forward(args.experts[id], args.activation, input, down.view());
       const float weight = args.topk_weights.as<float>()[j];
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += weight * down.as<float>()[i];

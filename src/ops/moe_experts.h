@@ -16,14 +16,15 @@ struct ExpertWeights {
 };
 
 struct MoeExpertsArgs {
-  TensorView hidden_states;  // [T, H] f32
-  TensorView topk_ids;       // [T, K] i32, each in [0, E)
-  TensorView topk_weights;   // [T, K] f32
+  TensorView hidden_states;                // [T, H] f32
+  TensorView topk_ids;                     // [T, K] i32, each in [0, E): as moe_route writes them
+  TensorView topk_weights;                 // [T, K] f32
   std::span<const ExpertWeights> experts;  // [E]
   Activation activation = Activation::kSilu;
   TensorView output;  // [T, H] f32: output += result, the residual connection
 };
 
+/// Looks at shapes and types; what topk_ids holds may lie on a device.
 void check(const MoeExpertsArgs& args);
 
 namespace reference {

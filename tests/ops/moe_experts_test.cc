@@ -183,10 +183,6 @@ INSTANTIATE_TEST_SUITE_P(Backends, MoeExpertsTest, testing::ValuesIn(test::backe
 TEST(MoeExpertsContract, NamesWhatDoesNotMatch) {
   Layer layer(DType::kF32, 3, 8, 4, 13);
   const Batch batch(layer, 2, 2);
-  batch.ids.as<std::int32_t>()[3] = 3;
-  test::expect_contract_error([&] { check(batch.args(layer, Activation::kSilu)); },
-                              {"moe_experts: expert 3 is not one of 3"});
-  batch.ids.as<std::int32_t>()[3] = 2;
   layer.experts[2].down.cols = 5;
   test::expect_contract_error([&] { check(batch.args(layer, Activation::kSilu)); },
                               {"moe_experts: expert 2", "down [8, 5]"});

@@ -5,7 +5,8 @@
 namespace m2 {
 
 TensorView UploadBuffer::load(const TensorView& host, Backend& backend) {
-  if (backend.host_accessible() || host.num_elements() == 0) return host;
+  // An absent tensor counts one element, as every scalar does.
+  if (backend.host_accessible() || !host.present() || host.num_elements() == 0) return host;
   const auto bytes = static_cast<std::int64_t>(host.num_bytes());
   const std::int64_t room = memory_.present() ? memory_.shape()[0] : 0;
   if (bytes > room) {

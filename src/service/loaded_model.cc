@@ -9,6 +9,7 @@
 #include "checkpoint/checkpoint.h"
 #include "generation/generate/generate.h"
 #include "model/inspect.h"
+#include "model/place_weights.h"
 
 namespace m2 {
 
@@ -23,15 +24,16 @@ LoadedModel::LoadedModel(const std::filesystem::path& directory, const LoadOptio
         (directory / "tokenizer.json").string(), ": token ids up to ", tokenizer_->id_limit() - 1,
         ", but vocab_size of config.json is ", config_.vocab_size);
   }
-  auto weights = std::make_shared<const ModelWeights>(
-      load_weights(config_, Checkpoint::open(directory), &report_, options.progress));
+  const ModelWeights mapped =
+      load_weights(config_, Checkpoint::open(directory), &report_, options.progress);
   std::ranges::copy(report_.warnings, std::back_inserter(warnings_));
   for (const std::string& name : report_.unexpected) {
     warnings_.push_back("unexpected tensor " + name + " is not used");
   }
   const std::shared_ptr<Backend> backend = make_backend(options.device, options.num_threads);
-  causal_lm_ = std::make_unique<CausalLm>(config_, std::move(weights),
-                                          Placement::on(backend, config_.num_hidden_layers));
+  const Placement placement = Placement::on(backend, config_.num_hidden_layers);
+  causal_lm_ = std::make_unique<CausalLm>(
+      config_, std::make_shared<const ModelWeights>(place_weights(mapped, placement)), placement);
 }
 
 const Tokenizer& LoadedModel::tokenizer() const {

@@ -1,0 +1,55 @@
+#include "model/place_weights.h"
+
+#include <cstdint>
+
+#include "base/error.h"
+
+namespace m2 {
+namespace {
+
+LayerWeights place_layer(const LayerWeights& layer, Backend& backend, Owners& owners) {
+  LayerWeights placed = layer;
+  for (TensorView* vector : {&placed.input_norm, &placed.post_attention_norm, &placed.q_norm,
+                             &placed.k_norm, &placed.correction_bias}) {
+    *vector = backend.place(*vector, owners);
+  }
+  for (WeightView* matrix : {&placed.q, &placed.k, &placed.v, &placed.attn_out, &placed.gate}) {
+    *matrix = backend.place(*matrix, owners);
+  }
+  for (ExpertWeights& expert : placed.experts) {
+    for (WeightView* matrix : {&expert.gate, &expert.up, &expert.down}) {
+      *matrix = backend.place(*matrix, owners);
+    }
+  }
+  return placed;
+}
+
+}  // namespace
+
+ModelWeights place_weights(const ModelWeights& weights, const Placement& placement,
+                           const LoadProgress& progress) {
+  M2_CHECK(placement.layers.size() == weights.layers.size(), "a placement of ",
+           placement.layers.size(), " layers for a model of ", weights.layers.size());
+  const auto total = static_cast<std::int64_t>(weights.layers.size()) + 2;
+  const auto report = [&](std::int64_t done) {
+    if (progress) progress(done, total);
+  };
+  ModelWeights placed;
+  placed.tied = weights.tied;
+  placed.owners = weights.owners;
+  placed.embed_tokens = placement.embedding->place(weights.embed_tokens, placed.owners);
+  report(1);
+  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+    placed.layers.push_back(place_layer(weights.layers[i], *placement.layers[i], placed.owners));
+    report(static_cast<std::int64_t>(i) + 2);
+  }
+  placed.norm = placement.head->place(weights.norm, placed.owners);
+  // A tied head is the embedding itself, unless it is used elsewhere.
+  const bool shared = weights.tied && placement.head == placement.embedding;
+  placed.lm_head =
+      shared ? placed.embed_tokens : placement.head->place(weights.lm_head, placed.owners);
+  report(total);
+  return placed;
+}
+
+}  // namespace m2

@@ -12,12 +12,15 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->required();
   command.add_option("-t,--threads", options.num_threads, "Threads (default: every core)")
       ->check(CLI::Range(1, 1024));
+  command.add_option("--device", options.device, "\"cpu\", \"cuda\" or \"cuda:<index>\"")
+      ->capture_default_str();
 }
 
 std::unique_ptr<LoadedModel> load_model(const ModelOptions& options) {
   LoadProgressLine line;
   auto loaded = std::make_unique<LoadedModel>(
-      options.directory, LoadOptions{.num_threads = options.num_threads,
+      options.directory, LoadOptions{.device = options.device,
+                                     .num_threads = options.num_threads,
                                      .progress = [&](std::int64_t done, std::int64_t total) {
                                        line.show(done, total);
                                      }});

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "service/loaded_model.h"
 
@@ -15,9 +16,10 @@ namespace m2::app {
 struct ModelOptions {
   std::filesystem::path directory;
   int num_threads = 0;
+  std::string device = "cpu";
 };
 
-/// --model and --threads.
+/// --model, --threads and --device.
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 /// Loads with a progress line and prints warnings on standard error.

@@ -19,10 +19,12 @@ target_compile_features(m2_options INTERFACE cxx_std_20)
 target_include_directories(m2_options INTERFACE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)
 # GCC 12 reports restrict and overflow problems that are not there, and members that designated
 # initialisers leave at their defaults; these stay off.
-target_compile_options(m2_options INTERFACE -Wall -Wextra -Wshadow
+target_compile_options(m2_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-stringop-overflow -Wno-array-bounds
     -Wno-maybe-uninitialized -Wno-missing-field-initializers>
-  $<$<BOOL:${M2_WERROR}>:-Werror>)
+  $<$<BOOL:${M2_WERROR}>:-Werror>>
+  $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -Xcompiler=-Wall
+  $<$<BOOL:${M2_WERROR}>:-Werror=all-warnings>>)
 target_compile_definitions(m2_options INTERFACE
   $<$<OR:$<BOOL:${M2_DEV_CHECKS}>,$<CONFIG:Debug>>:M2_DEV_CHECKS=1>)
 

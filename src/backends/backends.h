@@ -1,15 +1,28 @@
-// Makes the backend of a device by its name.
+// Makes the backend of a device by its name, and lists the devices.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "ops/backend.h"
 
 namespace m2 {
 
-/// "cpu". Throws kUnsupported for a device that this build does not have, naming those it has.
-/// num_threads 0 means M2_NUM_THREADS, else all available cores.
+struct DeviceInfo {
+  std::string name;             // what make_backend takes: "cpu", "cuda:0"
+  std::string description;      // "NVIDIA H200"; empty for the processor
+  std::int64_t free_bytes = 0;  // now; 0 when it is not known
+};
+
+/// The accelerators that this build and machine have, then "cpu".
+[[nodiscard]] std::vector<DeviceInfo> list_devices();
+
+/// "cpu", "cuda" (the first one) or "cuda:<index>". Throws kUnsupported for a device that this
+/// build or machine does not have, naming those there are. num_threads is for "cpu": 0 means
+/// M2_NUM_THREADS, else all available cores.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view device, int num_threads);
 
 }  // namespace m2

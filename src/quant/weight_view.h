@@ -22,7 +22,7 @@ struct WeightView {
   std::int64_t block_cols = 128;
 
   [[nodiscard]] bool present() const { return data != nullptr; }
-  [[nodiscard]] std::int64_t scale_cols() const { return (cols + block_cols - 1) / block_cols; }
+  [[nodiscard]] constexpr std::int64_t scale_cols() const { return (cols + block_cols - 1) / block_cols; }
   /// Bytes of the elements and, where there are any, of the scales.
   [[nodiscard]] std::int64_t num_bytes() const;
 };

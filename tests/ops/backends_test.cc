@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "base/error.h"
 #include "cpu/cpu_backend.h"
 #include "m2/error.h"
 
@@ -34,11 +35,21 @@ TEST(Backends, CpuDescribesItself) {
 }
 
 TEST(Backends, UnknownDevicesNameWhatExists) {
-  std::string message;
-  EXPECT_EQ(code_of([] { (void)make_backend("cuda", 1); }, &message), ErrorCode::kUnsupported);
-  EXPECT_THAT(message, HasSubstr("this build has no CUDA"));
-  EXPECT_EQ(code_of([] { (void)make_backend("tpu", 1); }, &message), ErrorCode::kUnsupported);
-  EXPECT_THAT(message, testing::AllOf(HasSubstr("\"tpu\""), HasSubstr("\"cpu\"")));
+  for (const char* device : {"tpu", "cuda:999", "cuda:x", "cuda:", "cpu:0", ""}) {
+    std::string message;
+    EXPECT_EQ(code_of([&] { (void)make_backend(device, 1); }, &message), ErrorCode::kUnsupported);
+    EXPECT_THAT(message, testing::AllOf(HasSubstr(concat('"', device, '"')), HasSubstr("\"cpu\"")));
+  }
+}
+
+TEST(Backends, EveryListedDeviceCanBeMade) {
+  const auto devices = list_devices();
+  ASSERT_FALSE(devices.empty());
+  EXPECT_EQ(devices.back().name, "cpu");
+  for (const DeviceInfo& device : devices) {
+    EXPECT_THAT(make_backend(device.name, 1)->description(), testing::StartsWith(device.name));
+    EXPECT_GE(device.free_bytes, 0);
+  }
 }
 
 TEST(Backends, EnvironmentForcesTheInstructionSet) {

@@ -1,0 +1,31 @@
+# The CUDA backend: on by itself where a compiler is found that knows the architectures.
+
+find_program(M2_NVCC nvcc HINTS ENV CUDA_PATH PATHS /usr/local/cuda/bin)
+set(M2_CUDA_FOUND OFF)
+if(M2_NVCC)
+  execute_process(COMMAND ${M2_NVCC} --version OUTPUT_VARIABLE M2_NVCC_VERSION)
+  string(REGEX MATCH "release ([0-9]+\\.[0-9]+)" M2_NVCC_VERSION "${M2_NVCC_VERSION}")
+  if(CMAKE_MATCH_1 VERSION_GREATER_EQUAL 12.4)
+    set(M2_CUDA_FOUND ON)
+  endif()
+endif()
+option(M2_CUDA "Build the CUDA backend (nvcc 12.4 or later)" ${M2_CUDA_FOUND})
+
+set(M2_CUDA_FOLDER "")
+if(M2_CUDA)
+  set(M2_CUDA_FOLDER cuda)
+  if(NOT M2_CUDA_FOUND)
+    message(FATAL_ERROR "M2_CUDA needs nvcc 12.4 or later")
+  endif()
+  set(CMAKE_CUDA_COMPILER ${M2_NVCC})
+  # Hopper's own code; anything else from Ampere on compiles the intermediate code at its first use.
+  set(CMAKE_CUDA_ARCHITECTURES "90a-real;80-virtual" CACHE STRING "As CMake takes them")
+  enable_language(CUDA)
+  # CMake 3.25 does not know that this compiler speaks C++20.
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA_STANDARD 20)
+  if(M2_CCACHE)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${M2_CCACHE})
+  endif()
+endif()

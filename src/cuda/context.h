@@ -1,0 +1,41 @@
+// What the operations of the CUDA backend share, and their entry points.
+#pragma once
+
+#include "cuda/expert_tables.h"
+#include "cuda/runtime.h"
+#include "ops/backend.h"
+
+namespace m2::cuda {
+
+/// The tokens of a batch by the expert that they go to, in device memory. A slot is one (token,
+/// choice) pair, token * K + choice; a tile is up to kTileTokens slots of one expert.
+struct ExpertGroups {
+  Workspace sorted_slots;  // [T * K] i32: the slots of every expert side by side
+  Workspace tiles;         // ExpertTile, as many as there can be
+  Workspace num_tiles;     // [1] i32
+};
+
+struct Context {
+  int num_sms = 0;
+  int shared_bytes = 0;  // that a block may have
+  Stream stream;
+  ExpertTables expert_tables;
+  ExpertGroups groups;
+  Workspace expert_inner;        // [T * K, I] f32
+  Workspace expert_down;         // [T * K, H] f32
+  Workspace linear_partials;     // [parts, T, N] f32
+  Workspace attention_partials;  // see attention.cu
+  Workspace attention_counters;
+};
+
+void embedding(const EmbeddingArgs& args, Context& context);
+void rms_norm(const RmsNormArgs& args, Context& context);
+void linear(const LinearArgs& args, Context& context);
+void qk_norm_rope(const QkNormRopeArgs& args, Context& context);
+void kv_append(const KvAppendArgs& args, Context& context);
+void attention(const AttentionArgs& args, Context& context);
+void uniform_noise(const UniformNoiseArgs& args, Context& context);
+void moe_route(const MoeRouteArgs& args, Context& context);
+void moe_experts(const MoeExpertsArgs& args, Context& context);
+
+}  // namespace m2::cuda

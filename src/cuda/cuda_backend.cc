@@ -1,0 +1,153 @@
+#include "cuda/cuda_backend.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "cuda/context.h"
+#include "cuda/devices.h"
+#include "cuda/weight_store.h"
+#include "ops/contract.h"
+
+namespace m2 {
+namespace {
+
+// Makes a device the current one of the thread before anything of it is made.
+int select(int device) {
+  const auto devices = cuda::list_devices();
+  const bool found = std::ranges::any_of(
+      devices, [&](const cuda::Device& candidate) { return candidate.index == device; });
+  M2_REQUIRE(ErrorCode::kUnsupported, found, "device \"cuda:", device, "\": this machine has ",
+             devices.size(), " usable CUDA devices");
+  cuda::require(cudaSetDevice(device), "select a device");
+  return device;
+}
+
+}  // namespace
+
+struct CudaBackend::Impl {
+  explicit Impl(int index) : device(select(index)) {
+    cuda::require(cudaGetDeviceProperties(&properties, device), "ask for a device's properties");
+    context.num_sms = properties.multiProcessorCount;
+    context.shared_bytes = static_cast<int>(properties.sharedMemPerBlockOptin);
+  }
+
+  // One copy or clear of whole tensors on the stream.
+  void move(const TensorView& from, const TensorView& to, cudaMemcpyKind kind) {
+    check_shape("copy", "to", to, from.dtype, from.shape, "from", from.shape);
+    if (from.num_bytes() == 0) return;
+    cuda::require(cudaMemcpyAsync(to.data, from.data, from.num_bytes(), kind, context.stream.get()),
+                  "copy");
+  }
+
+  void* place(const void* host, std::size_t num_bytes, Owners& owners) {
+    const auto placed = weights.place(host, num_bytes, context.stream);
+    if (owners.empty() || owners.back() != placed.slab) owners.push_back(placed.slab);
+    return placed.data;
+  }
+
+  int device;
+  cudaDeviceProp properties{};
+  cuda::Context context;
+  cuda::WeightStore weights;
+};
+
+CudaBackend::CudaBackend(int device) : impl_(std::make_unique<Impl>(device)) {}
+
+CudaBackend::~CudaBackend() {
+  static_cast<void>(cudaStreamSynchronize(impl_->context.stream.get()));
+}
+
+// Threads may have several backends, and a backend may change its thread.
+CudaBackend::Impl& CudaBackend::on_device() const {
+  cuda::require(cudaSetDevice(impl_->device), "select a device");
+  return *impl_;
+}
+
+std::string CudaBackend::description() const {
+  return concat("cuda:", impl_->device, " (", impl_->properties.name, ")");
+}
+
+Tensor CudaBackend::allocate(DType dtype, const Shape& shape) {
+  Impl& impl = on_device();
+  TensorView view{nullptr, dtype, shape};
+  cuda::DeviceMemory memory = cuda::allocate_device(view.num_bytes());
+  cuda::require(cudaMemsetAsync(memory.get(), 0, view.num_bytes(), impl.context.stream.get()),
+                "clear device memory");
+  view.data = memory.release();
+  return {view, cuda::DeviceFree()};
+}
+
+void CudaBackend::synchronize() {
+  cuda::require(cudaStreamSynchronize(on_device().context.stream.get()), "synchronize");
+}
+
+bool CudaBackend::host_accessible() const { return false; }
+
+void CudaBackend::upload(const TensorView& host, const TensorView& device) {
+  // Pageable memory is read before the call returns.
+  on_device().move(host, device, cudaMemcpyHostToDevice);
+}
+
+void CudaBackend::download(const TensorView& device, const TensorView& host) {
+  on_device().move(device, host, cudaMemcpyDeviceToHost);
+  synchronize();
+}
+
+void CudaBackend::copy(const TensorView& from, const TensorView& to) {
+  check_disjoint("copy", "to", to, "from", from);
+  on_device().move(from, to, cudaMemcpyDeviceToDevice);
+}
+
+WeightView CudaBackend::place(const WeightView& host, Owners& owners) {
+  if (!host.present()) return host;
+  Impl& impl = on_device();
+  WeightView placed = host;
+  const std::int64_t num_elements = host.rows * host.cols;
+  const auto num_bytes = static_cast<std::size_t>(num_elements) * dtype_size(host.dtype);
+  placed.data = impl.place(host.data, num_bytes, owners);
+  if (host.scale == nullptr) return placed;
+  const auto scale_bytes = static_cast<std::size_t>(host.num_bytes()) - num_bytes;
+  placed.scale = static_cast<const float*>(impl.place(host.scale, scale_bytes, owners));
+  return placed;
+}
+
+TensorView CudaBackend::place(const TensorView& host, Owners& owners) {
+  if (!host.present()) return host;
+  TensorView placed = host;
+  placed.data = on_device().place(host.data, host.num_bytes(), owners);
+  return placed;
+}
+
+void CudaBackend::embedding(const EmbeddingArgs& args) {
+  cuda::embedding(args, on_device().context);
+}
+
+void CudaBackend::rms_norm(const RmsNormArgs& args) { cuda::rms_norm(args, on_device().context); }
+
+void CudaBackend::linear(const LinearArgs& args) { cuda::linear(args, on_device().context); }
+
+void CudaBackend::qk_norm_rope(const QkNormRopeArgs& args) {
+  cuda::qk_norm_rope(args, on_device().context);
+}
+
+void CudaBackend::kv_append(const KvAppendArgs& args) {
+  cuda::kv_append(args, on_device().context);
+}
+
+void CudaBackend::attention(const AttentionArgs& args) {
+  cuda::attention(args, on_device().context);
+}
+
+void CudaBackend::uniform_noise(const UniformNoiseArgs& args) {
+  cuda::uniform_noise(args, on_device().context);
+}
+
+void CudaBackend::moe_route(const MoeRouteArgs& args) {
+  cuda::moe_route(args, on_device().context);
+}
+
+void CudaBackend::moe_experts(const MoeExpertsArgs& args) {
+  cuda::moe_experts(args, on_device().context);
+}
+
+}  // namespace m2

@@ -1,0 +1,191 @@
+// The two products of streaming_attention over sixteen keys of a BF16 cache.
+//
+// Both have the cache as the left operand of an mma, straight from memory:
+//   scores [keys, rows] = K q^T, q as two bf16 parts (cuda/mma.cuh), columns in memory order;
+//   out [D, rows] = V^T p^T, p as two bf16 parts, transposed between lanes by movmatrix.
+// Lane l has the key l / 4 (and that + 8) of the scores and the rows 2 (l % 4), + 1 of both.
+#pragma once
+
+#include "cuda/attention.cuh"
+#include "cuda/mma.cuh"
+
+namespace m2::cuda {
+
+constexpr int kKeys = 16;  // of a warp at a time
+
+__device__ inline std::uint32_t transpose(std::uint32_t pair) {
+  std::uint32_t result;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(pair));
+  return result;
+}
+
+// exp2 of scores relative to the largest one, where that may be -inf.
+__device__ inline float weight_of(float score, float largest) {
+  return exp2f(score - (largest == -INFINITY ? 0.0F : largest));
+}
+
+// Where a block's rows come from.
+struct Tile {
+  int sequence;
+  int kv_head;
+  int first_token;
+  int num_queries;
+  int context_len;
+  int group;
+  int first_row;
+
+  __device__ bool has(int row) const { return first_row + row < num_queries * group; }
+  __device__ int token(int row) const { return first_token + (first_row + row) / group; }
+  __device__ int head(int row) const { return kv_head * group + (first_row + row) % group; }
+};
+
+// Unnormalised sums over some keys, of R rows: largest scores, sums, outputs.
+template <int kRows, int kHeadDim>
+struct Partial {
+  float largest[kRows];  // in units of log2
+  float sum[kRows];
+  float output[kRows][kHeadDim];
+};
+
+// A lane's part of what a warp accumulates.
+template <int kTiles, int kHeadDim>
+struct Accumulator {
+  float largest[kTiles][2];
+  float sum[kTiles][2];  // over the keys that the lane holds
+  float output[kTiles][kHeadDim / 16][4];
+};
+
+// Sixteen keys of the cache in registers, as both products take them.
+template <int kHeadDim>
+struct KeyValues {
+  uint4 upper_keys[kHeadDim / 32];  // key lane / 4
+  uint4 lower_keys[kHeadDim / 32];  // that + 8
+  uint4 values[4][kHeadDim / 64];   // keys 2 (lane % 4), + 1, + 8, + 9
+
+  __device__ void load(const AttentionView& args, const Tile& tile, int first_key, int end) {
+    const int lane = threadIdx.x % 32;
+    // Sixteen keys lie in one block. Beyond the last key may be anything; the row of it is read.
+    const std::int64_t first = args.cache_row(tile.sequence, tile.kv_head, first_key);
+    const int last = end - 1 - first_key;
+    const auto* keys = static_cast<const uint4*>(args.keys) + first * (kHeadDim / 8);
+    const auto* cached = static_cast<const uint4*>(args.values) + first * (kHeadDim / 8);
+    const uint4* upper = keys + min(lane / 4, last) * (kHeadDim / 8) + lane % 4;
+    const uint4* lower = keys + min(lane / 4 + 8, last) * (kHeadDim / 8) + lane % 4;
+#pragma unroll
+    for (int i = 0; i < kHeadDim / 32; ++i) {
+      upper_keys[i] = load_stream(upper + i * 4);
+      lower_keys[i] = load_stream(lower + i * 4);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int key = lane % 4 * 2 + i % 2 + i / 2 * 8;
+      const uint4* value = cached + min(key, last) * (kHeadDim / 8) + lane / 4;
+#pragma unroll
+      for (int half = 0; half < kHeadDim / 64; ++half) {
+        values[i][half] = load_stream(value + half * 8);
+      }
+    }
+  }
+};
+
+template <int kHeadDim>
+__device__ WeightPairs key_pairs(const uint4 (&keys)[kHeadDim / 32], int step) {
+  const uint4& vector = keys[step / 2];
+  return step % 2 == 0 ? WeightPairs{{vector.x, vector.y}} : WeightPairs{{vector.z, vector.w}};
+}
+
+__device__ inline std::uint32_t word_of(const uint4& vector, int index) {
+  return index == 0 ? vector.x : index == 1 ? vector.y : index == 2 ? vector.z : vector.w;
+}
+
+// Keys that the two rows of a lane see, by the tiles of eight rows.
+template <int kTiles>
+struct Ranges {
+  int begin[kTiles][2];
+  int end[kTiles][2];
+};
+
+// The scores of sixteen keys for eight rows, in units of log2; -inf where hidden.
+template <int kHeadDim>
+__device__ void score_keys(const KeyValues<kHeadDim>& cached, const SplitQuad* quads, int num_rows,
+                           int first_row, float scale, float (&scores)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) scores[i] = 0.0F;
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int step = 0; step < kHeadDim / 16; ++step) {
+    const SplitQuad q = quads[(step * num_rows + first_row + lane / 4) * 4 + lane % 4];
+    const WeightPairs upper = key_pairs<kHeadDim>(cached.upper_keys, step);
+    const WeightPairs lower = key_pairs<kHeadDim>(cached.lower_keys, step);
+    mma<true>(scores, upper, lower, q.high);
+    mma<true>(scores, upper, lower, q.low);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) scores[i] *= scale;
+}
+
+// Adds sixteen keys, whose scores are given, to eight rows.
+template <int kTiles, int kHeadDim>
+__device__ void add_keys(const KeyValues<kHeadDim>& cached, const float (&scores)[4], int tile,
+                         Accumulator<kTiles, kHeadDim>& acc) {
+  float weights[4];
+  float keep[2];
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    float largest = fmaxf(scores[r], scores[2 + r]);
+    for (int step = 4; step < 32; step *= 2) {
+      largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, step));
+    }
+    largest = fmaxf(largest, acc.largest[tile][r]);
+    keep[r] = weight_of(acc.largest[tile][r], largest);
+    acc.largest[tile][r] = largest;
+    weights[r] = weight_of(scores[r], largest);
+    weights[2 + r] = weight_of(scores[2 + r], largest);
+    acc.sum[tile][r] = acc.sum[tile][r] * keep[r] + weights[r] + weights[2 + r];
+  }
+  SplitQuad p;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    std::uint32_t high;
+    std::uint32_t low;
+    split_pair<true>(weights[2 * i], weights[2 * i + 1], high, low);
+    p.high[i] = transpose(high);
+    p.low[i] = transpose(low);
+  }
+#pragma unroll
+  for (int half = 0; half < kHeadDim / 64; ++half) {
+#pragma unroll
+    for (int u = 0; u < 4; ++u) {
+      float(&output)[4] = acc.output[tile][half * 4 + u];
+#pragma unroll
+      for (int i = 0; i < 4; ++i) output[i] *= keep[i % 2];
+      const std::uint32_t words[4] = {
+          word_of(cached.values[0][half], u), word_of(cached.values[1][half], u),
+          word_of(cached.values[2][half], u), word_of(cached.values[3][half], u)};
+      // The even dimension of the word is the upper row of the mma, the odd one the lower.
+      const WeightPairs even = {
+          {__byte_perm(words[0], words[1], 0x5410), __byte_perm(words[2], words[3], 0x5410)}};
+      const WeightPairs odd = {
+          {__byte_perm(words[0], words[1], 0x7632), __byte_perm(words[2], words[3], 0x7632)}};
+      mma<true>(output, even, odd, p.high);
+      mma<true>(output, even, odd, p.low);
+    }
+  }
+}
+
+template <int kTiles, int kHeadDim>
+__device__ void hide(const AttentionView& args, const Tile& tile, int first_key,
+                     const Ranges<kTiles>& ranges, int index, float (&scores)[4]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int key = first_key + threadIdx.x % 32 / 4 + half * 8;
+    const bool padding = key < tile.context_len && args.padding(tile.sequence, key);
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const bool seen = key >= ranges.begin[index][r] && key < ranges.end[index][r];
+      if (!seen || padding) scores[2 * half + r] = -INFINITY;
+    }
+  }
+}
+
+}  // namespace m2::cuda

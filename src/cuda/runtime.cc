@@ -1,0 +1,78 @@
+#include "cuda/runtime.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace m2::cuda {
+
+void require(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) [[likely]]
+    return;
+  // Forgets the error where the runtime can go on, so that the next call does not report it again.
+  static_cast<void>(cudaGetLastError());
+  const bool memory = status == cudaErrorMemoryAllocation;
+  fail(memory ? ErrorCode::kResourceExhausted : ErrorCode::kDeviceFailure, "cuda: ", what, ": ",
+       cudaGetErrorString(status), " (", cudaGetErrorName(status), ")");
+}
+
+void check_launch(const char* op) { require(cudaGetLastError(), op); }
+
+Stream::Stream() {
+  require(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "create a stream");
+}
+
+Stream::~Stream() {
+  if (stream_ != nullptr) static_cast<void>(cudaStreamDestroy(stream_));
+}
+
+Event::Event() {
+  require(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "create an event");
+}
+
+Event::~Event() {
+  if (event_ != nullptr) static_cast<void>(cudaEventDestroy(event_));
+}
+
+void Event::record(const Stream& stream) {
+  require(cudaEventRecord(event_, stream.get()), "record an event");
+}
+
+void Event::wait() { require(cudaEventSynchronize(event_), "wait for an event"); }
+
+void DeviceFree::operator()(void* memory) const noexcept { static_cast<void>(cudaFree(memory)); }
+
+void PinnedFree::operator()(void* memory) const noexcept {
+  static_cast<void>(cudaFreeHost(memory));
+}
+
+DeviceMemory allocate_device(std::size_t num_bytes) {
+  void* memory = nullptr;
+  require(cudaMalloc(&memory, std::max<std::size_t>(num_bytes, 1)), "allocate device memory");
+  return DeviceMemory(memory);
+}
+
+PinnedMemory allocate_pinned(std::size_t num_bytes) {
+  void* memory = nullptr;
+  require(cudaMallocHost(&memory, num_bytes), "allocate pinned memory");
+  return PinnedMemory(memory);
+}
+
+void* Workspace::reserve(std::size_t num_bytes) {
+  if (num_bytes > num_bytes_ || memory_ == nullptr) {
+    memory_.reset();  // waits for the kernels that use it
+    num_bytes_ = 0;
+    memory_ = allocate_device(num_bytes);
+    num_bytes_ = num_bytes;
+  }
+  return memory_.get();
+}
+
+void* Workspace::reserve_zeroed(std::size_t num_bytes, const Stream& stream) {
+  const bool grows = num_bytes > num_bytes_ || memory_ == nullptr;
+  void* memory = reserve(num_bytes);
+  if (grows) require(cudaMemsetAsync(memory, 0, num_bytes, stream.get()), "clear device memory");
+  return memory;
+}
+
+}  // namespace m2::cuda

@@ -1,0 +1,261 @@
+// Attention over a BF16 cache, bound by reading keys and values once.
+//
+// A block takes a tile of rows (row r of a sequence and KV head: query r / G, head r % G of the
+// group, G = Nq / Nkv) and a part of the keys; its warps take sixteen keys at a time
+// (key_products.cuh). The last block of a tile sums the parts, in their order.
+#include <algorithm>
+
+#include "cuda/key_products.cuh"
+#include "cuda/shared_memory.h"
+
+namespace m2::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kThreads = 32 * kWarps;
+constexpr float kLog2E = 1.4426950408889634F;
+
+// A warp's sums into shared memory.
+template <int kTiles, int kHeadDim>
+__device__ void store(Accumulator<kTiles, kHeadDim>& acc, Partial<8 * kTiles, kHeadDim>& to) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      float sum = acc.sum[tile][r];
+      for (int step = 4; step < 32; step *= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
+      const int row = tile * 8 + lane % 4 * 2 + r;
+      if (lane / 4 == 0) {
+        to.largest[row] = acc.largest[tile][r];
+        to.sum[row] = sum;
+      }
+#pragma unroll
+      for (int i = 0; i < kHeadDim / 16; ++i) {
+        const int dim = i / 4 * 64 + lane / 4 * 8 + i % 4 * 2;
+        to.output[row][dim] = acc.output[tile][i][r];
+        to.output[row][dim + 1] = acc.output[tile][i][2 + r];
+      }
+    }
+  }
+}
+
+// The mean over all values of the context, for a row that sees no key.
+template <int kHeadDim>
+__device__ float mean_value(const AttentionView& args, const Tile& tile, int dim) {
+  if (!args.uniform_when_masked) return 0.0F;
+  float sum = 0.0F;
+  for (int key = 0; key < tile.context_len; ++key) {
+    const std::int64_t row = args.cache_row(tile.sequence, tile.kv_head, key);
+    sum += load_element<DType::kBF16>(args.values, row * kHeadDim + dim);
+  }
+  return sum / static_cast<float>(tile.context_len);
+}
+
+// Sums `count` partials in their order: into `to`, or normalised into the output without one.
+template <int kRows, int kHeadDim>
+__device__ void merge(const AttentionView& args, const Tile& tile,
+                      const Partial<kRows, kHeadDim>* parts, int count,
+                      Partial<kRows, kHeadDim>* to) {
+  for (int index = threadIdx.x; index < kRows * kHeadDim; index += kThreads) {
+    const int row = index / kHeadDim;
+    const int dim = index % kHeadDim;
+    if (!tile.has(row)) continue;
+    float largest = -INFINITY;
+    for (int i = 0; i < count; ++i) largest = fmaxf(largest, parts[i].largest[row]);
+    float sum = 0.0F;
+    float output = 0.0F;
+    for (int i = 0; i < count; ++i) {
+      const float weight = weight_of(parts[i].largest[row], largest);
+      sum += parts[i].sum[row] * weight;
+      output += parts[i].output[row][dim] * weight;
+    }
+    if (to != nullptr) {
+      to->output[row][dim] = output;
+      if (dim == 0) {
+        to->largest[row] = largest;
+        to->sum[row] = sum;
+      }
+      continue;
+    }
+    const bool masked = largest == -INFINITY && sum == 0.0F;
+    const std::int64_t vector = std::int64_t{tile.token(row)} * args.num_heads + tile.head(row);
+    args.output[vector * kHeadDim + dim] =
+        masked ? mean_value<kHeadDim>(args, tile, dim) : output / sum;
+  }
+}
+
+// True for the last block of a tile; the others' partials are visible to it then.
+__device__ bool is_last_part(int* counter, int num_parts) {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    last = atomicAdd(counter, 1) == num_parts - 1;
+    if (last) *counter = 0;  // as the next launch needs it
+  }
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+
+__device__ Tile make_tile(const AttentionView& args, int rows_per_tile) {
+  const int sequence = static_cast<int>(blockIdx.y) / args.num_kv_heads;
+  const int first_token = args.cu_seqlens[sequence];
+  return {.sequence = sequence,
+          .kv_head = static_cast<int>(blockIdx.y) % args.num_kv_heads,
+          .first_token = first_token,
+          .num_queries = args.cu_seqlens[sequence + 1] - first_token,
+          .context_len = args.context_lens[sequence],
+          .group = args.num_heads / args.num_kv_heads,
+          .first_row = static_cast<int>(blockIdx.z) * rows_per_tile};
+}
+
+// The rows' queries in two parts, [D / 16, kRows, 4].
+template <int kRows, int kHeadDim>
+__device__ void fill_queries(const AttentionView& args, const Tile& tile, SplitQuad* quads) {
+  for (int index = threadIdx.x; index < kRows * (kHeadDim / 4); index += kThreads) {
+    const int row = index / (kHeadDim / 4);
+    const int quad = index % (kHeadDim / 4);
+    float4 q = {};
+    if (tile.has(row)) {
+      const std::int64_t vector = std::int64_t{tile.token(row)} * args.num_heads + tile.head(row);
+      q = reinterpret_cast<const float4*>(args.q)[vector * (kHeadDim / 4) + quad];
+    }
+    // Columns in the order in which key_pairs() hands them out.
+    const int step = quad / 8 * 2 + quad % 2;
+    quads[(step * kRows + row) * 4 + quad % 8 / 2] = split_quad<true>(q);
+  }
+}
+
+// What the rows of this lane see; begin and end: what any row of the tile does.
+template <int kTiles>
+__device__ Ranges<kTiles> find_ranges(const AttentionView& args, const Tile& tile, int& begin,
+                                      int& end) {
+  Ranges<kTiles> ranges;
+  begin = tile.context_len;
+  end = 0;
+#pragma unroll
+  for (int i = 0; i < kTiles; ++i) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int row = i * 8 + static_cast<int>(threadIdx.x) % 4 * 2 + r;
+      const bool used = tile.has(row);
+      ranges.begin[i][r] = used ? args.key_begin[tile.token(row)] : 0;
+      ranges.end[i][r] = used ? args.key_end[tile.token(row)] : 0;
+      if (ranges.begin[i][r] >= ranges.end[i][r]) continue;
+      begin = min(begin, ranges.begin[i][r]);
+      end = max(end, ranges.end[i][r]);
+    }
+  }
+  for (int step = 1; step < 4; step *= 2) {
+    begin = min(begin, __shfl_xor_sync(kAllLanes, begin, step));
+    end = max(end, __shfl_xor_sync(kAllLanes, end, step));
+  }
+  return ranges;
+}
+
+// Grid: x parts of the keys, y sequences and KV heads, z tiles of 8 kTiles rows.
+template <int kTiles, int kHeadDim>
+__global__ void __launch_bounds__(kThreads)
+    streaming_attention_kernel(AttentionView args, Partial<8 * kTiles, kHeadDim>* partials,
+                               int* counters) {
+  constexpr int kRows = 8 * kTiles;
+  using RowPartial = Partial<kRows, kHeadDim>;
+  extern __shared__ uint4 shared[];
+  auto* quads = reinterpret_cast<SplitQuad*>(shared);
+  auto* warp_parts = reinterpret_cast<RowPartial*>(quads + kHeadDim / 4 * kRows);
+  const Tile tile = make_tile(args, kRows);
+  if (!tile.has(0)) return;
+  fill_queries<kRows, kHeadDim>(args, tile, quads);
+  int begin = 0;
+  int end = 0;
+  const Ranges<kTiles> ranges = find_ranges<kTiles>(args, tile, begin, end);
+  __syncthreads();
+
+  // Parts of whole key groups, as even as can be.
+  const int first_group = begin / kKeys;
+  const std::int64_t num_groups = max(0, (end + kKeys - 1) / kKeys - first_group);
+  const auto num_parts = static_cast<int>(gridDim.x);
+  const auto part = static_cast<int>(blockIdx.x);
+  const int part_begin = first_group + static_cast<int>(num_groups * part / num_parts);
+  const int part_end = first_group + static_cast<int>(num_groups * (part + 1) / num_parts);
+  Accumulator<kTiles, kHeadDim> acc = {};
+#pragma unroll
+  for (int i = 0; i < kTiles; ++i) acc.largest[i][0] = acc.largest[i][1] = -INFINITY;
+  for (int group = part_begin + static_cast<int>(threadIdx.x) / 32; group < part_end;
+       group += kWarps) {
+    KeyValues<kHeadDim> cached;
+    cached.load(args, tile, group * kKeys, end);
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      float scores[4];
+      score_keys<kHeadDim>(cached, quads, kRows, i * 8, args.scale * kLog2E, scores);
+      hide<kTiles, kHeadDim>(args, tile, group * kKeys, ranges, i, scores);
+      add_keys<kTiles, kHeadDim>(cached, scores, i, acc);
+    }
+  }
+  store<kTiles, kHeadDim>(acc, warp_parts[threadIdx.x / 32]);
+  __syncthreads();
+
+  if (num_parts == 1) return merge<kRows, kHeadDim>(args, tile, warp_parts, kWarps, nullptr);
+  const std::int64_t tile_index = std::int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
+  RowPartial* parts = partials + tile_index * num_parts;
+  merge<kRows, kHeadDim>(args, tile, warp_parts, kWarps, parts + part);
+  if (!is_last_part(counters + tile_index, num_parts)) return;
+  merge<kRows, kHeadDim>(args, tile, parts, num_parts, nullptr);
+}
+
+template <int kTiles, int kHeadDim>
+void launch(const AttentionArgs& args, Context& context) {
+  constexpr int kRows = 8 * kTiles;
+  using RowPartial = Partial<kRows, kHeadDim>;
+  const AttentionView view = attention_view(args);
+  const std::int64_t group = view.num_heads / view.num_kv_heads;
+  const std::int64_t row_tiles = (args.max_queries * group + kRows - 1) / kRows;
+  const std::int64_t heads = std::int64_t{view.num_seqs} * view.num_kv_heads;
+  // Enough blocks to fill the device three times over, of at least eight key groups each.
+  const std::int64_t wanted = 3 * context.num_sms / (heads * row_tiles) + 1;
+  const std::int64_t most = args.max_context_len / (8 * kKeys) + 1;
+  const std::int64_t parts = std::clamp<std::int64_t>(wanted, 1, most);
+  RowPartial* partials = nullptr;
+  int* counters = nullptr;
+  if (parts > 1) {
+    const auto tiles = static_cast<std::size_t>(heads * row_tiles);
+    partials = context.attention_partials.get<RowPartial>(tiles * static_cast<std::size_t>(parts));
+    counters = context.attention_counters.get_zeroed<int>(tiles, context.stream);
+  }
+  const int num_bytes = static_cast<int>(sizeof(SplitQuad)) * kHeadDim / 4 * kRows +
+                        kWarps * static_cast<int>(sizeof(RowPartial));
+  const auto kernel = streaming_attention_kernel<kTiles, kHeadDim>;
+  allow_shared_memory(kernel, num_bytes);
+  const dim3 grid(static_cast<unsigned>(parts), static_cast<unsigned>(heads),
+                  static_cast<unsigned>(row_tiles));
+  kernel<<<grid, kThreads, num_bytes, context.stream.get()>>>(view, partials, counters);
+}
+
+template <int kHeadDim>
+void launch_rows(const AttentionArgs& args, Context& context) {
+  const std::int64_t group = args.q.shape[1] / args.cache.num_kv_heads();
+  if (args.max_queries * group <= 8) return launch<1, kHeadDim>(args, context);
+  launch<2, kHeadDim>(args, context);
+}
+
+}  // namespace
+
+bool fits_streaming_attention(const AttentionArgs& args) {
+  const std::int64_t head_dim = args.cache.head_dim();
+  constexpr std::int64_t kMaxGrid = 65535;
+  const std::int64_t group = args.q.shape[1] / args.cache.num_kv_heads();
+  return args.cache.format == KvFormat::kBF16 && (head_dim == 64 || head_dim == 128) &&
+         args.cache.block_size() % kKeys == 0 && !args.mask.present() && args.dropout == 0.0F &&
+         !args.probabilities.present() && args.max_queries * group / 8 < kMaxGrid &&
+         args.context_lens.shape[0] * args.cache.num_kv_heads() <= kMaxGrid;
+}
+
+void streaming_attention(const AttentionArgs& args, Context& context) {
+  if (args.cache.head_dim() == 64) return launch_rows<64>(args, context);
+  launch_rows<128>(args, context);
+}
+
+}  // namespace m2::cuda

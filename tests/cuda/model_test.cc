@@ -1,0 +1,125 @@
+// The whole model on the device: against the reference's numbers, and against the processor.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "backends/backends.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/safetensors.h"
+#include "cuda/devices.h"
+#include "model/causal_lm.h"
+#include "model/place_weights.h"
+#include "support/paths.h"
+
+namespace m2 {
+namespace {
+
+// A checkpoint on a device.
+std::unique_ptr<CausalLm> load(const std::filesystem::path& directory, const char* device) {
+  const MiniMaxM2Config config = MiniMaxM2Config::from_pretrained(directory);
+  const std::shared_ptr<Backend> backend = make_backend(device, 0);
+  const Placement placement = Placement::on(backend, config.num_hidden_layers);
+  const ModelWeights mapped = load_weights(config, Checkpoint::open(directory));
+  return std::make_unique<CausalLm>(
+      config, std::make_shared<const ModelWeights>(place_weights(mapped, placement)), placement,
+      "eager");
+}
+
+double largest_difference(const TensorView& a, const TensorView& b) {
+  EXPECT_EQ(a.shape, b.shape);
+  double worst = 0.0;
+  for (std::int64_t i = 0; i < b.num_elements(); ++i) {
+    const double error = std::fabs(double{a.as<float>()[i]} - double{b.as<float>()[i]});
+    if (!(error <= worst)) worst = error;
+  }
+  return worst;
+}
+
+class CudaModel : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (cuda::list_devices().empty()) GTEST_SKIP() << "there is no CUDA device";
+  }
+};
+
+class CudaParity : public CudaModel, public testing::WithParamInterface<const char*> {};
+
+// The bound of the project for float32 outputs; those of BF16 weights meet activations that are
+// held to 2^-17.
+TEST_P(CudaParity, ForwardPass) {
+  const auto directory = test::golden_path(std::string("checkpoints/") + GetParam());
+  const SafetensorsFile golden(directory / "golden.safetensors");
+  const auto find = [&](const std::string& name) {
+    for (const auto& entry : golden.entries()) {
+      if (entry.name == name) return entry.view;
+    }
+    throw std::runtime_error("no golden " + name);
+  };
+  const auto model = load(directory, "cuda");
+  ForwardInputs inputs;
+  inputs.input_ids = find("input_ids");
+  inputs.attention_mask = find("attention_mask");
+  inputs.position_ids = find("position_ids");
+  inputs.output_hidden_states = true;
+  inputs.output_router_logits = true;
+  inputs.output_attentions = true;
+  const MoeCausalLMOutputWithPast outputs = model->forward(inputs);
+  const double logits = largest_difference(outputs.logits.view(), find("logits"));
+  EXPECT_LE(logits, 1e-4);
+  const auto compare_all = [&](const std::string& name, const std::vector<Tensor>& ours) {
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      const TensorView theirs = find(name + "." + std::to_string(i));
+      const TensorView flat = {ours[i].view().data, DType::kF32, theirs.shape};
+      EXPECT_LE(largest_difference(flat, theirs), 1e-4) << name << " " << i;
+    }
+  };
+  compare_all("hidden_states", outputs.hidden_states);
+  compare_all("router_logits", outputs.router_logits);
+  compare_all("attentions", outputs.attentions);
+  std::printf("cuda parity %-18s logits %.1e\n", GetParam(), logits);
+}
+
+INSTANTIATE_TEST_SUITE_P(Checkpoints, CudaParity,
+                         testing::Values("gqa", "mqa", "mha", "tied", "bf16", "f16", "fp8",
+                                         "fp8_small_blocks", "sharded", "internal_names",
+                                         "hub_config"),
+                         [](const auto& param) { return std::string(param.param); });
+
+// One more token of a greedy conversation; the logits of it are kept.
+std::int64_t next_token(CausalLm& model, const std::shared_ptr<Cache>& cache,
+                        std::vector<std::int64_t> ids, Tensor& logits) {
+  ForwardInputs inputs;
+  inputs.input_ids = {ids.data(), DType::kI64, {1, static_cast<std::int64_t>(ids.size())}};
+  inputs.past_key_values = cache;
+  inputs.logits_to_keep = std::int64_t{1};
+  MoeCausalLMOutputWithPast outputs = model.forward(inputs);
+  logits = std::move(outputs.logits);
+  const float* first = logits.as<float>();
+  return std::max_element(first, first + logits.view().num_elements()) - first;
+}
+
+TEST_F(CudaModel, ShippedModelSaysWhatItSaysOnTheProcessor) {
+  const auto host = load(test::shipped_model(), "cpu");
+  const auto device = load(test::shipped_model(), "cuda");
+  const auto host_cache = std::make_shared<DynamicCache>();
+  const auto device_cache = std::make_shared<DynamicCache>();
+  std::vector<std::int64_t> ids;
+  for (std::int64_t i = 0; i < 70; ++i) ids.push_back(i * i * 7 % 1900 + 5);
+  double worst = 0.0;
+  for (int step = 0; step < 128; ++step) {
+    Tensor host_logits;
+    Tensor device_logits;
+    const std::int64_t host_token = next_token(*host, host_cache, ids, host_logits);
+    const std::int64_t device_token = next_token(*device, device_cache, ids, device_logits);
+    worst = std::max(worst, largest_difference(device_logits.view(), host_logits.view()));
+    ASSERT_EQ(device_token, host_token) << "step " << step;
+    ids = {host_token};
+  }
+  EXPECT_LE(worst, 2e-3);
+  std::printf("cuda shipped model: 128 tokens, largest difference of logits %.1e\n", worst);
+}
+
+}  // namespace
+}  // namespace m2

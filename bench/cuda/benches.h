@@ -1,0 +1,43 @@
+// The benchmarks of the CUDA backend.
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/cuda_backend.h"
+#include "m2/config.h"
+#include "report.h"
+
+namespace m2::bench {
+
+/// Owns weights of one storage type in device memory, filled with random numbers.
+class RandomWeights {
+ public:
+  RandomWeights(Backend& backend, DType dtype) : backend_(backend), dtype_(dtype) {}
+
+  /// A matrix whose products keep the size of their input.
+  WeightView matrix(std::int64_t rows, std::int64_t cols);
+  WeightView matrix(std::int64_t rows, std::int64_t cols, DType dtype);
+  TensorView vector(std::int64_t size);
+  /// Gate, up and down of `count` experts.
+  std::vector<ExpertWeights> experts(const MiniMaxM2Config& config);
+
+ private:
+  TensorView tensor(DType dtype, const Shape& shape, float scale);
+
+  Backend& backend_;
+  DType dtype_;
+  std::vector<Tensor> tensors_;
+  std::uint64_t seed_ = 1;
+};
+
+/// The published model's sizes.
+[[nodiscard]] MiniMaxM2Config full_width_config();
+
+/// The mean number of different experts that `ids` [calls, T, K] name in a call.
+void bench_experts(CudaBackend& backend, DType dtype, Report& report);
+void bench_linear(CudaBackend& backend, DType dtype, Report& report);
+void bench_attention(CudaBackend& backend, Report& report);
+/// Whole decode steps of as many layers as fit, 1k context.
+void bench_decode(CudaBackend& backend, DType dtype, Report& report);
+
+}  // namespace m2::bench

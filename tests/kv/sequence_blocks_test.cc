@@ -72,6 +72,45 @@ TEST(SequenceBlocks, SlotsNeverCollide) {
   }
 }
 
+TEST(SequenceBlocks, WritingSeparatesSharedBlocks) {
+  BlockAllocator allocator(7);
+  SequenceBlocks first(allocator, 4);
+  ASSERT_TRUE(first.reserve(14));  // four blocks, the last one half full
+  SequenceBlocks second = first.fork();
+  EXPECT_EQ(allocator.num_free(), 3);
+  EXPECT_TRUE(second.writable(2, 2)->empty());
+  // Block 1 in part, block 2 wholly.
+  const auto copies = second.writable(6, 12);
+  ASSERT_TRUE(copies.has_value());
+  ASSERT_EQ(copies->size(), 1U);
+  EXPECT_EQ((*copies)[0].from, first.block_table()[1]);
+  EXPECT_EQ((*copies)[0].to, second.block_table()[1]);
+  EXPECT_EQ(second.block_table()[0], first.block_table()[0]);
+  EXPECT_NE(second.block_table()[2], first.block_table()[2]);
+  EXPECT_EQ(second.block_table()[3], first.block_table()[3]);
+  EXPECT_TRUE(second.writable(6, 12)->empty());
+  // Two blocks are still shared, one is free: nothing happens.
+  EXPECT_FALSE(second.writable(0, 14).has_value());
+  EXPECT_EQ(second.block_table()[0], first.block_table()[0]);
+  EXPECT_THROW((void)second.writable(0, 17), Error);
+}
+
+TEST(BlockAllocator, SharedBlocksAreFreeAfterTheLastRelease) {
+  BlockAllocator allocator(1);
+  const auto block = allocator.allocate();
+  allocator.share(*block);
+  EXPECT_EQ(allocator.num_owners(*block), 2);
+  allocator.release(*block);
+  EXPECT_EQ(allocator.num_free(), 0);
+  allocator.release(*block);
+  EXPECT_EQ(allocator.num_free(), 1);
+  EXPECT_THROW(allocator.share(*block), Error);
+  allocator.grow(3);
+  EXPECT_EQ(allocator.allocate(), 0);
+  EXPECT_EQ(allocator.allocate(), 1);
+  EXPECT_THROW(allocator.grow(2), Error);
+}
+
 TEST(SequenceBlocks, MoveHandsOverTheBlocks) {
   BlockAllocator allocator(2);
   {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/kv_decode-inl.h"
 #include "cpu/linear-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -190,26 +191,57 @@ void weigh_group_of(std::int64_t count, const AttendArgs& args, const float* pro
   }
 }
 
+HWY_INLINE std::int64_t rows_from(const AttendArgs& args, std::int64_t row) {
+  return args.num_rows - row < kTileCols ? args.num_rows - row : kTileCols;
+}
+
 template <class F>
-void attend_format(const AttendArgs& args) {
-  float* scores = args.scratch;  // [M, kAttentionChunk]
+void score_rows(const AttendArgs& args) {
   float* packed = args.scratch + args.num_rows * kAttentionChunk;
   for (std::int64_t row = 0; row < args.num_rows; row += kTileCols) {
-    const std::int64_t count = args.num_rows - row < kTileCols ? args.num_rows - row : kTileCols;
-    score_group_of<F, kTileCols>(count, args, row, packed, scores);
+    score_group_of<F, kTileCols>(rows_from(args, row), args, row, packed, args.scratch);
   }
   for (std::int64_t row = 0; row < args.num_rows; ++row) {
-    mask_scores(args, row, scores + row * kAttentionChunk);
-    exponentials(scores + row * kAttentionChunk, args.largest + row, args.sum + row);
+    float* scores = args.scratch + row * kAttentionChunk;
+    mask_scores(args, row, scores);
+    exponentials(scores, args.largest + row, args.sum + row);
   }
+}
+
+template <class F>
+void weigh_rows(const AttendArgs& args) {
   for (std::int64_t row = 0; row < args.num_rows; row += kTileCols) {
-    const std::int64_t count = args.num_rows - row < kTileCols ? args.num_rows - row : kTileCols;
-    weigh_group_of<F, kTileCols>(count, args, scores + row * kAttentionChunk,
+    weigh_group_of<F, kTileCols>(rows_from(args, row), args, args.scratch + row * kAttentionChunk,
                                  args.output + row * args.head_dim);
   }
 }
 
+template <class F>
+void attend_format(const AttendArgs& args) {
+  score_rows<F>(args);
+  weigh_rows<F>(args);
+}
+
+// Codes are decoded once for all rows, to the second-level cache: first the keys, then, in the same
+// place, the values.
+template <int kBits>
+void attend_codes(const AttendArgs& args) {
+  const std::int64_t padded = (args.head_dim + kPanelCols - 1) / kPanelCols * kPanelCols;
+  float* decoded = args.scratch + args.num_rows * kAttentionChunk + kMaxTileCols * padded;
+  const std::uint8_t* vectors[kAttentionChunk];
+  AttendArgs plain = args;
+  plain.keys = vectors;
+  plain.values = vectors;
+  decode_keys<kBits>(args, args.keys, args.key_groups, decoded, vectors);
+  score_rows<F32Format>(plain);
+  decode_keys<kBits>(args, args.values, args.value_groups, decoded, vectors);
+  weigh_rows<F32Format>(plain);
+}
+
 inline void attend(const AttendArgs& args) {
+  if (args.key_groups != nullptr) {
+    return args.bits == 8 ? attend_codes<8>(args) : attend_codes<4>(args);
+  }
   if (args.dtype == DType::kF32) return attend_format<F32Format>(args);
   attend_format<BF16Format>(args);
 }

@@ -129,67 +129,94 @@ class AttentionCall {
   void attend_chunk(const AttentionTile& tile, std::int64_t chunk, const Partial& part,
                     float* scratch) {
     const std::int64_t origin = (first_chunk(tile) + chunk) * kAttentionChunk;
+    AttendArgs call = {.num_rows = tile.num_rows,
+                       .head_dim = head_dim_,
+                       .scale = args_.scale,
+                       .dtype = args_.cache.keys.dtype,
+                       .first_key = std::max<std::int64_t>(tile.begin_key - origin, 0),
+                       .end_key = std::min(tile.end_key - origin, kAttentionChunk),
+                       .largest = part.largest,
+                       .sum = part.sum,
+                       .output = part.output,
+                       .scratch = scratch};
+    if (args_.key_mask.present()) {
+      call.key_mask =
+          args_.key_mask.as<std::uint8_t>() + tile.sequence * args_.key_mask.shape[1] + origin;
+    }
+    ChunkRows rows;
+    ChunkKeys keys;
+    fill_rows(tile, origin, rows, call);
+    fill_keys(tile, origin, keys, call);
+    context_.kernels.attend(call);
+  }
+
+  // Pointers of a chunk's query rows.
+  struct ChunkRows {
     std::array<const float*, kTileRows> q;
     std::array<std::int32_t, kTileRows> begin;
     std::array<std::int32_t, kTileRows> end;
-    std::array<const std::uint8_t*, kTileRows> row_masks;
+    std::array<const std::uint8_t*, kTileRows> masks;
     std::array<const float*, kTileRows> biases;
-    for (std::int64_t row = 0; row < tile.num_rows; ++row) {
-      const auto i = static_cast<std::size_t>(row);
-      q[i] = args_.q.as<float>() + row_index(tile, row) * head_dim_;
-      const KeyRange keys = visible_keys(tile, row);
-      begin[i] = in_chunk(keys.begin - origin);
-      end[i] = in_chunk(keys.end - origin);
-      if (begin[i] >= end[i]) begin[i] = end[i] = 0;
-      if (!args_.mask.present()) continue;
-      const std::int64_t first = mask_row(tile, row) * args_.mask.shape[3] + origin;
-      if (args_.mask.dtype == DType::kF32) {
-        biases[i] = args_.mask.as<float>() + first;
-      } else {
-        row_masks[i] = static_cast<const std::uint8_t*>(args_.mask.data) + first;
-      }
-    }
-    const std::int64_t first_key = std::max<std::int64_t>(tile.begin_key - origin, 0);
-    const std::int64_t end_key = std::min(tile.end_key - origin, kAttentionChunk);
-    std::array<const std::uint8_t*, kAttentionChunk> keys;
-    std::array<const std::uint8_t*, kAttentionChunk> values;
-    float* decoded = scratch + attend_scratch(kTileRows, head_dim_);
-    for (std::int64_t key = first_key; key < end_key; ++key) {
-      const auto i = static_cast<std::size_t>(key);
-      if (block_of(tile, origin + key) >= kFirstQuantizedBlock) {
-        keys[i] = decode(tile, KvPart::kKeys, origin + key, decoded);
-        values[i] = decode(tile, KvPart::kValues, origin + key, decoded + head_dim_);
-        decoded += 2 * head_dim_;
-        continue;
-      }
-      const std::int64_t offset = cache_offset(tile, origin + key);
-      keys[i] = static_cast<const std::uint8_t*>(args_.cache.keys.data) + offset;
-      values[i] = static_cast<const std::uint8_t*>(args_.cache.values.data) + offset;
-    }
+  };
+
+  void fill_rows(const AttentionTile& tile, std::int64_t origin, ChunkRows& rows,
+                 AttendArgs& call) const {
     const bool masked = args_.mask.present();
     const bool additive = args_.mask.dtype == DType::kF32;
-    context_.kernels.attend({
-        .q = q.data(),
-        .begin = begin.data(),
-        .end = end.data(),
-        .num_rows = tile.num_rows,
-        .head_dim = head_dim_,
-        .scale = args_.scale,
-        .dtype = args_.cache.keys.dtype,
-        .first_key = first_key,
-        .end_key = end_key,
-        .keys = keys.data(),
-        .values = values.data(),
-        .key_mask = args_.key_mask.present() ? args_.key_mask.as<std::uint8_t>() +
-                                                   tile.sequence * args_.key_mask.shape[1] + origin
-                                             : nullptr,
-        .row_masks = masked && !additive ? row_masks.data() : nullptr,
-        .biases = masked && additive ? biases.data() : nullptr,
-        .largest = part.largest,
-        .sum = part.sum,
-        .output = part.output,
-        .scratch = scratch,
-    });
+    for (std::int64_t row = 0; row < tile.num_rows; ++row) {
+      const auto i = static_cast<std::size_t>(row);
+      rows.q[i] = args_.q.as<float>() + row_index(tile, row) * head_dim_;
+      const KeyRange keys = visible_keys(tile, row);
+      rows.begin[i] = in_chunk(keys.begin - origin);
+      rows.end[i] = in_chunk(keys.end - origin);
+      if (rows.begin[i] >= rows.end[i]) rows.begin[i] = rows.end[i] = 0;
+      if (!masked) continue;
+      const std::int64_t first = mask_row(tile, row) * args_.mask.shape[3] + origin;
+      if (additive) {
+        rows.biases[i] = args_.mask.as<float>() + first;
+      } else {
+        rows.masks[i] = static_cast<const std::uint8_t*>(args_.mask.data) + first;
+      }
+    }
+    call.q = rows.q.data();
+    call.begin = rows.begin.data();
+    call.end = rows.end.data();
+    if (masked && additive) call.biases = rows.biases.data();
+    if (masked && !additive) call.row_masks = rows.masks.data();
+  }
+
+  // Pointers of a chunk's keys.
+  struct ChunkKeys {
+    std::array<const std::uint8_t*, kAttentionChunk> keys;
+    std::array<const std::uint8_t*, kAttentionChunk> values;
+    std::array<const float*, kAttentionChunk> key_groups;
+    std::array<const float*, kAttentionChunk> value_groups;
+  };
+
+  void fill_keys(const AttentionTile& tile, std::int64_t origin, ChunkKeys& keys,
+                 AttendArgs& call) const {
+    const KvCacheView& cache = args_.cache;
+    const QuantizedBlocksView& quantized = cache.quantized;
+    bool any_codes = false;
+    for (std::int64_t key = call.first_key; key < call.end_key; ++key) {
+      const auto i = static_cast<std::size_t>(key);
+      const std::int64_t block = block_of(tile, origin + key);
+      const bool codes = block >= kFirstQuantizedBlock;
+      const std::int64_t row =
+          row_of(tile, codes ? block - kFirstQuantizedBlock : block, (origin + key) % block_size_);
+      keys.keys[i] = vector(codes ? quantized.keys : cache.keys, row);
+      keys.values[i] = vector(codes ? quantized.values : cache.values, row);
+      keys.key_groups[i] = codes ? groups(quantized.key_groups, row) : nullptr;
+      keys.value_groups[i] = codes ? groups(quantized.value_groups, row) : nullptr;
+      any_codes = any_codes || codes;
+    }
+    call.keys = keys.keys.data();
+    call.values = keys.values.data();
+    if (!any_codes) return;
+    call.key_groups = keys.key_groups.data();
+    call.value_groups = keys.value_groups.data();
+    call.bits = quantized.bits;
+    call.group_size = quantized.group_size;
   }
 
   void clear(const AttentionTile& tile, const Partial& total) const {
@@ -287,31 +314,29 @@ class AttentionCall {
 
   [[nodiscard]] std::int64_t block_of(const AttentionTile& tile, std::int64_t key) const {
     const std::int64_t entry = tile.sequence * args_.block_tables.shape[1] + key / block_size_;
-    return args_.block_tables.as<std::int32_t>()[entry];
+    const std::int64_t block = args_.block_tables.as<std::int32_t>()[entry];
+    M2_DCHECK(block >= 0 && (block < args_.cache.num_blocks() || block >= kFirstQuantizedBlock),
+              "attention: block ", block, " is outside keys ", args_.cache.keys.shape);
+    return block;
   }
 
-  // A vector of a quantised block as float32 in `memory`; the exact ones beside it are float32 too.
-  const std::uint8_t* decode(const AttentionTile& tile, KvPart part, std::int64_t key,
-                             float* memory) const {
-    load_vector(args_.cache, part, block_of(tile, key), tile.kv_head, key % block_size_,
-                {memory, static_cast<std::size_t>(head_dim_)});
-    return reinterpret_cast<const std::uint8_t*>(memory);
+  // Which vector of all of a layer's blocks a token has.
+  [[nodiscard]] std::int64_t row_of(const AttentionTile& tile, std::int64_t block,
+                                    std::int64_t offset) const {
+    return (block * num_kv_heads_ + tile.kv_head) * block_size_ + offset;
   }
 
-  // Bytes from the start of a cache to a key's vector.
-  [[nodiscard]] std::int64_t cache_offset(const AttentionTile& tile, std::int64_t key) const {
-    const std::int64_t block = block_of(tile, key);
-    M2_DCHECK(block >= 0 && block < args_.cache.num_blocks(), "attention: block ", block);
-    const std::int64_t index =
-        (block * num_kv_heads_ + tile.kv_head) * block_size_ + key % block_size_;
-    return index * head_dim_ * static_cast<std::int64_t>(dtype_size(args_.cache.keys.dtype));
+  [[nodiscard]] static const std::uint8_t* vector(const TensorView& blocks, std::int64_t row) {
+    const std::int64_t bytes =
+        blocks.shape[3] * static_cast<std::int64_t>(dtype_size(blocks.dtype));
+    return static_cast<const std::uint8_t*>(blocks.data) + row * bytes;
   }
 
-  // Floats of scratch: the kernel's, then a chunk of decoded keys and values.
-  [[nodiscard]] std::int64_t room() const {
-    const std::int64_t decoded = args_.cache.quantized.present() ? kAttentionChunk : 0;
-    return attend_scratch(kTileRows, head_dim_) + 2 * decoded * head_dim_;
+  [[nodiscard]] static const float* groups(const TensorView& all, std::int64_t row) {
+    return all.as<float>() + row * all.shape[3] * 2;
   }
+
+  [[nodiscard]] std::int64_t room() const { return attend_scratch(kTileRows, head_dim_); }
 
   const AttentionArgs& args_;
   Context& context_;

@@ -41,7 +41,7 @@ std::int64_t matmul_scratch(std::int64_t cols) {
 
 std::int64_t attend_scratch(std::int64_t num_rows, std::int64_t head_dim) {
   const std::int64_t padded = (head_dim + kPanelCols - 1) / kPanelCols * kPanelCols;
-  return num_rows * kAttentionChunk + kMaxTileCols * padded;
+  return (num_rows + head_dim) * kAttentionChunk + kMaxTileCols * padded;
 }
 
 }  // namespace m2::cpu

@@ -59,7 +59,13 @@ struct AttendArgs {
   std::int64_t first_key = 0;
   std::int64_t end_key = 0;
   const std::uint8_t* const* keys = nullptr;    // [end_key] pointers to [D], from first_key on
-  const std::uint8_t* const* values = nullptr;  // [end_key] pointers to [D], from first_key on
+  const std::uint8_t* const* values = nullptr;  // the same
+  // Optional: where a key has groups, [D / G, 2], the pointers above lead to its codes
+  // (ops/quantized_blocks.h); the other keys are F32 then.
+  const float* const* key_groups = nullptr;    // [end_key] pointers or nulls
+  const float* const* value_groups = nullptr;  // the same
+  int bits = 8;
+  std::int64_t group_size = 0;  // G
   // All optional, [end_key] each: a key is hidden where 0; a number is added to the score.
   const std::uint8_t* key_mask = nullptr;
   const std::uint8_t* const* row_masks = nullptr;  // [M] pointers

@@ -34,15 +34,15 @@ KvCache::KvCache(const Placement& placement, const MiniMaxM2Config& config,
                              : backends_.size());
     if (reuse) continue;
     backends_.push_back(backend.get());
-    keys_.push_back(allocate(*backend));
-    values_.push_back(allocate(*backend));
+    keys_.push_back(allocate(*backend, allocator_.num_blocks()));
+    values_.push_back(allocate(*backend, allocator_.num_blocks()));
   }
 }
 
 // [P, Nkv, B, D]
-Tensor KvCache::allocate(Backend& backend) const {
-  return backend.allocate(storage_dtype(format_), {allocator_.num_blocks(), block_shape_[0],
-                                                   block_shape_[1], block_shape_[2]});
+Tensor KvCache::allocate(Backend& backend, std::int32_t num_blocks) const {
+  return backend.allocate(storage_dtype(format_),
+                          {num_blocks, block_shape_[0], block_shape_[1], block_shape_[2]});
 }
 
 KvCacheView KvCache::layer(std::size_t layer) const {
@@ -68,19 +68,22 @@ bool KvCache::has_block(std::int32_t block) const {
 
 void KvCache::grow(std::int64_t num_tokens) {
   const KvCacheOptions options = {.num_tokens = num_tokens, .block_size = block_size_};
-  allocator_.grow(count_blocks(options));
+  const std::int32_t num_blocks = count_blocks(options);
   // One tensor after the other, so that only one exists twice.
   for (std::size_t storage = 0; storage < keys_.size(); ++storage) {
     for (Tensor* tensor : {&keys_[storage], &values_[storage]}) {
+      const TensorView held = tensor->view();
+      if (held.shape[0] >= num_blocks) continue;  // of a call that ran out of memory later
       Backend& backend = *backends_[storage];
-      Tensor larger = allocate(backend);
-      const TensorView& held = tensor->view();
+      Tensor larger = allocate(backend, num_blocks);
       if (held.num_elements() > 0) {
         backend.copy(held, {larger.view().data, held.dtype, held.shape});
+        backend.synchronize();  // the old memory goes
       }
       *tensor = std::move(larger);
     }
   }
+  allocator_.grow(num_blocks);
 }
 
 // The block of [P, Nkv, B, D], as [Nkv, B, D].

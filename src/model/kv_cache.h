@@ -38,7 +38,8 @@ class KvCache {
   /// True when a block table may hold the number.
   [[nodiscard]] bool has_block(std::int32_t block) const;
 
-  /// Room for `num_tokens` tokens in all; what the blocks hold stays. Views of the layers end.
+  /// Room for `num_tokens` tokens in all; what the blocks hold stays. Views of the layers end. When
+  /// memory runs out (kResourceExhausted) the cache is as usable as before.
   void grow(std::int64_t num_tokens);
   /// Copies the keys and values of a block in every layer.
   void copy_block(std::int32_t from, std::int32_t to);
@@ -48,7 +49,7 @@ class KvCache {
   void write_block(std::size_t layer, std::int32_t block, KvPart part, const TensorView& host);
 
  private:
-  [[nodiscard]] Tensor allocate(Backend& backend) const;
+  [[nodiscard]] Tensor allocate(Backend& backend, std::int32_t num_blocks) const;
   void read_quantized(std::size_t layer, std::int32_t block, KvPart part,
                       const TensorView& host) const;
   [[nodiscard]] TensorView block_of(const Tensor& tensor, std::int32_t block) const;

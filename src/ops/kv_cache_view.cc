@@ -21,9 +21,11 @@ void check_quantized(const char* op, const KvCacheView& cache) {
   const QuantizedBlocksView& blocks = cache.quantized;
   const Shape& keys = cache.keys.shape;
   M2_CHECK((blocks.bits == 8 || blocks.bits == 4) && blocks.group_size > 0 &&
-               keys[3] % blocks.group_size == 0 && keys[3] * blocks.bits % 8 == 0,
+               keys[3] % blocks.group_size == 0 && blocks.group_size * blocks.bits % 8 == 0,
            op, ": quantised blocks of ", blocks.bits, " bits in groups of ", blocks.group_size,
            " do not fit keys ", keys);
+  M2_CHECK(cache.format == KvFormat::kF32, op, ": blocks beside quantised ones must be F32, got ",
+           dtype_name(cache.keys.dtype));
   check_tensor(op, "quantized keys", blocks.keys, DType::kU8, 4);
   const Shape codes = {blocks.keys.shape[0], keys[1], keys[2], keys[3] * blocks.bits / 8};
   const Shape groups = {codes[0], keys[1], keys[2], keys[3] / blocks.group_size, 2};

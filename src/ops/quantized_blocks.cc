@@ -2,28 +2,54 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace m2 {
+namespace {
+
+struct Group {
+  float scale;
+  float offset;
+};
+
+Group measure(std::span<const float> x, float largest_code) {
+  float low = std::numeric_limits<float>::infinity();
+  float high = -low;
+  float damage = 0.0F;  // NaN after a NaN or an infinity
+  for (const float value : x) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+    damage += value * 0.0F;
+  }
+  const float range = high - low + damage;
+  if (!std::isfinite(range)) return {std::numeric_limits<float>::quiet_NaN(), 0.0F};
+  return {range / largest_code, low};
+}
+
+unsigned code_of(float value, const Group& group, float largest_code) {
+  if (!(group.scale > 0.0F)) return 0;
+  const float code = std::nearbyint((value - group.offset) / group.scale);
+  return static_cast<unsigned>(std::clamp(code, 0.0F, largest_code));
+}
+
+}  // namespace
 
 void quantize_vector(std::span<const float> x, int bits, std::int64_t group_size,
                      std::uint8_t* codes, float* groups) {
   const auto width = static_cast<std::size_t>(group_size);
   const float largest_code = static_cast<float>((1 << bits) - 1);
-  std::fill_n(codes, x.size() * static_cast<std::size_t>(bits) / 8, std::uint8_t{0});
   for (std::size_t begin = 0; begin < x.size(); begin += width, groups += 2) {
-    const auto [low, high] = std::ranges::minmax(x.subspan(begin, width));
-    const float scale = (high - low) / largest_code;
-    groups[0] = scale;
-    groups[1] = low;
-    if (scale == 0.0F) continue;
-    for (std::size_t i = begin; i < begin + width; ++i) {
-      const float code = std::clamp(std::nearbyint((x[i] - low) / scale), 0.0F, largest_code);
-      const auto value = static_cast<unsigned>(code);
-      if (bits == 8) {
-        codes[i] = static_cast<std::uint8_t>(value);
-      } else {
-        codes[i / 2] = static_cast<std::uint8_t>(codes[i / 2] | value << (i % 2 * 4));
-      }
+    const auto values = x.subspan(begin, width);
+    const Group group = measure(values, largest_code);
+    groups[0] = group.scale;
+    groups[1] = group.offset;
+    const auto code = [&](std::size_t i) { return code_of(values[i], group, largest_code); };
+    if (bits == 8) {
+      for (std::size_t i = 0; i < width; ++i) *codes++ = static_cast<std::uint8_t>(code(i));
+      continue;
+    }
+    for (std::size_t j = 0; j < width / 2; ++j) {
+      *codes++ = static_cast<std::uint8_t>(code(j + width / 2) << 4U | code(j));
     }
   }
 }
@@ -32,17 +58,18 @@ void dequantize_vector(const std::uint8_t* codes, const float* groups, int bits,
                        std::int64_t group_size, std::span<float> x) {
   const auto width = static_cast<std::size_t>(group_size);
   for (std::size_t begin = 0; begin < x.size(); begin += width, groups += 2) {
-    const float scale = groups[0];
-    const float offset = groups[1];
+    const auto values = x.subspan(begin, width);
+    const auto decode = [&](unsigned code) {
+      return static_cast<float>(code) * groups[0] + groups[1];
+    };
     if (bits == 8) {
-      for (std::size_t i = begin; i < begin + width; ++i) {
-        x[i] = static_cast<float>(codes[i]) * scale + offset;
-      }
+      for (float& value : values) value = decode(*codes++);
       continue;
     }
-    for (std::size_t i = begin; i < begin + width; ++i) {
-      const int code = codes[i / 2] >> (i % 2 * 4) & 15;
-      x[i] = static_cast<float>(code) * scale + offset;
+    for (std::size_t j = 0; j < width / 2; ++j) {
+      const unsigned byte = *codes++;
+      values[j] = decode(byte & 15U);
+      values[j + width / 2] = decode(byte >> 4U);
     }
   }
 }

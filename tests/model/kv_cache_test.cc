@@ -5,7 +5,7 @@
 #include <map>
 #include <random>
 
-#include "base/error.h"
+#include "kv/sequence_blocks.h"
 #include "ops/reference_backend.h"
 #include "support/tiny_model.h"
 
@@ -92,7 +92,7 @@ class Beams {
     const std::size_t first = marks.size();
     const auto total = static_cast<std::int64_t>(first + count);
     if (total > 60) return;
-    while (!blocks.reserve(total)) cache_.grow(cache_.num_tokens() + 1);
+    while (!blocks.reserve(total)) cache_.grow(2 * cache_.num_tokens());
     marks.resize(first + count);
     overwrite(blocks, marks, first);
   }
@@ -103,10 +103,10 @@ class Beams {
     const auto end = static_cast<std::int64_t>(marks.size());
     auto copies = blocks.writable(begin, end);
     while (!copies) {
-      cache_.grow(cache_.num_tokens() + 1);
+      cache_.grow(2 * cache_.num_tokens());
       copies = blocks.writable(begin, end);
     }
-    for (const BlockCopy& copy : *copies) cache_.copy_block(copy);
+    for (const BlockCopy& copy : *copies) cache_.copy_block(copy.from, copy.to);
     for (std::int64_t i = begin; i < end; ++i) {
       marks[static_cast<std::size_t>(i)] = next_mark_++;
       write(cache_, blocks.slot(i), marks[static_cast<std::size_t>(i)]);
@@ -114,7 +114,8 @@ class Beams {
   }
 
   ReferenceBackend backend_;
-  KvCache cache_{backend_, test::tiny_config(), {.num_tokens = 5, .block_size = kBlockSize}};
+  KvCache cache_{
+      Placement::on(backend_, 2), test::tiny_config(), {.num_tokens = 5, .block_size = kBlockSize}};
   std::map<int, SequenceBlocks> sequences_;
   std::map<int, std::vector<float>> marks_;
   float next_mark_ = 1.0F;
@@ -132,17 +133,18 @@ TEST(KvCache, SharedBlocksKeepEverySequencesTokens) {
   EXPECT_GT(beams.num_tokens(), 60);
 }
 
-TEST(KvCache, GrowsToTwiceItsSizeAtLeast) {
+TEST(KvCache, GrowthKeepsNumbersAndContents) {
   ReferenceBackend backend;
-  KvCache cache(backend, test::tiny_config(), {.num_tokens = 8, .block_size = kBlockSize});
-  cache.grow(8);
-  EXPECT_EQ(cache.num_tokens(), 8);
-  cache.grow(9);
-  EXPECT_EQ(cache.num_tokens(), 16);
+  KvCache cache(Placement::on(backend, 2), test::tiny_config(),
+                {.num_tokens = 8, .block_size = kBlockSize});
+  write(cache, 5, 3.0F);
   cache.grow(50);
   EXPECT_EQ(cache.num_tokens(), 52);
   EXPECT_EQ(cache.layer(1).num_blocks(), 13);
-  EXPECT_THROW(cache.copy_block({0, 13}), Error);
+  EXPECT_EQ(cache.allocator().num_free(), 13);
+  EXPECT_EQ(read(cache, 5), 3.0F);
+  cache.copy_block(1, 12);
+  EXPECT_EQ(read(cache, 49), 3.0F);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Batches over a block cache, for the tests of attention, and what float64 makes of them.
+// Batches over a block cache, for the tests of attention.
 #pragma once
 
 #include <limits>
@@ -39,13 +39,15 @@ enum class Ranges {
   kRandom,  // anything, empty ones included
 };
 
+/// What the blocks hold; with codes every third block stays exact.
+enum class Storage { kF32, kBF16, kCodes8, kCodes4 };
+
 enum class Masks { kNone, kPadding, kBool, kBias, kBiasOfHeads };
 
 /// The blocks lie in random order; what no key owns is NaN.
 class AttentionBatch {
  public:
-  AttentionBatch(const AttentionCase& c, KvFormat cache_format, unsigned seed)
-      : random_(seed), format(cache_format) {
+  AttentionBatch(const AttentionCase& c, Storage storage, unsigned seed) : random_(seed) {
     cu_seqlens.push_back(0);
     std::int64_t num_blocks = 0;
     for (const auto& sequence : c.sequences) {
@@ -59,13 +61,7 @@ class AttentionBatch {
     }
     q = random_.tensor({cu_seqlens.back(), c.num_heads, c.head_dim});
     output = Tensor(DType::kF32, q.shape());
-    keys =
-        Tensor(storage_dtype(format), {num_blocks + 1, c.num_kv_heads, c.block_size, c.head_dim});
-    values = Tensor(keys.view().dtype, keys.shape());
-    for (std::int64_t i = 0; i < keys.shape().num_elements(); ++i) {
-      put(keys, i, std::numeric_limits<float>::quiet_NaN());
-      put(values, i, std::numeric_limits<float>::quiet_NaN());
-    }
+    make_cache(storage, {num_blocks + 1, c.num_kv_heads, c.block_size, c.head_dim});
     make_tables(num_blocks, c.block_size);
     for (std::size_t s = 0; s < c.sequences.size(); ++s) fill_sequence(s);
     set_ranges(Ranges::kCausal);
@@ -109,18 +105,49 @@ class AttentionBatch {
     }
   }
 
-  /// Element 0 of a key's vector.
-  [[nodiscard]] std::int64_t index(std::size_t s, std::int64_t key, std::int64_t head) const {
-    const Shape& shape = keys.shape();
-    const auto entry =
-        s * static_cast<std::size_t>(max_blocks) + static_cast<std::size_t>(key / shape[2]);
-    return ((block_tables[entry] * shape[1] + head) * shape[2] + key % shape[2]) * shape[3];
+  [[nodiscard]] KvCacheView cache() const {
+    KvCacheView view = {.keys = keys.view(), .values = values.view()};
+    if (keys.view().dtype == DType::kBF16) view.format = KvFormat::kBF16;
+    if (bits == 0) return view;
+    view.quantized = {.keys = key_codes.view(),
+                      .values = value_codes.view(),
+                      .key_groups = key_groups.view(),
+                      .value_groups = value_groups.view(),
+                      .bits = bits,
+                      .group_size = group_size};
+    return view;
+  }
+
+  /// A vector of a token as numbers, and for every element what its roundings are relative to.
+  struct Vector {
+    std::vector<float> values;
+    std::vector<double> magnitudes;
+  };
+  [[nodiscard]] Vector load(KvPart part, std::size_t s, std::int64_t key,
+                            std::int64_t kv_head) const {
+    Vector vector;
+    vector.values.resize(static_cast<std::size_t>(q.shape()[2]));
+    const std::int64_t block = block_of(s, key);
+    load_vector(cache(), part, block, kv_head, key % keys.shape()[2], vector.values);
+    const bool codes = block >= kFirstQuantizedBlock;
+    const std::int64_t row = row_of(codes ? block - kFirstQuantizedBlock : block, key, kv_head);
+    const Tensor& groups = part == KvPart::kKeys ? key_groups : value_groups;
+    for (std::size_t dim = 0; dim < vector.values.size(); ++dim) {
+      double magnitude = std::fabs(double{vector.values[dim]});
+      if (codes) {  // code * scale + offset
+        const std::int64_t group = static_cast<std::int64_t>(dim) / group_size;
+        const std::int64_t at = (row * groups.shape()[3] + group) * 2;
+        magnitude += 2.0 * std::fabs(double{groups.as<float>()[at + 1]});
+      }
+      vector.magnitudes.push_back(magnitude);
+    }
+    return vector;
   }
 
   [[nodiscard]] AttentionArgs args() const {
     const auto num_seqs = static_cast<std::int64_t>(context_lens.size());
     AttentionArgs args = {.q = q.view(),
-                          .cache = {.keys = keys.view(), .values = values.view(), .format = format},
+                          .cache = cache(),
                           .cu_seqlens = view_of(cu_seqlens),
                           .context_lens = view_of(context_lens),
                           .key_begin = view_of(key_begin),
@@ -138,11 +165,59 @@ class AttentionBatch {
  private:
   Random random_;
 
-  static void put(const Tensor& cache, std::int64_t i, float value) {
-    if (cache.view().dtype == DType::kF32) {
-      cache.as<float>()[i] = value;
-    } else {
-      cache.as<bf16>()[i] = to_bf16(value);
+  // Everything is NaN. Codes have two groups where that is possible.
+  void make_cache(Storage storage, const Shape& shape) {
+    const auto filled = [](DType dtype, const Shape& of) {
+      Tensor tensor(dtype, of);
+      std::memset(tensor.view().data, 0xFF, tensor.view().num_bytes());
+      return tensor;
+    };
+    const DType dtype = storage == Storage::kBF16 ? DType::kBF16 : DType::kF32;
+    keys = filled(dtype, shape);
+    values = filled(dtype, shape);
+    if (storage < Storage::kCodes8) return;
+    bits = storage == Storage::kCodes8 ? 8 : 4;
+    group_size = shape[3] % 4 == 0 ? shape[3] / 2 : shape[3];
+    const Shape codes = {shape[0], shape[1], shape[2], shape[3] * bits / 8};
+    const Shape groups = {shape[0], shape[1], shape[2], shape[3] / group_size, 2};
+    key_codes = filled(DType::kU8, codes);
+    value_codes = filled(DType::kU8, codes);
+    key_groups = filled(DType::kF32, groups);
+    value_groups = filled(DType::kF32, groups);
+  }
+
+  [[nodiscard]] std::int64_t block_of(std::size_t s, std::int64_t key) const {
+    return block_tables[s * static_cast<std::size_t>(max_blocks) +
+                        static_cast<std::size_t>(key / keys.shape()[2])];
+  }
+  [[nodiscard]] std::int64_t row_of(std::int64_t block, std::int64_t key,
+                                    std::int64_t kv_head) const {
+    const Shape& shape = keys.shape();
+    return (block * shape[1] + kv_head) * shape[2] + key % shape[2];
+  }
+
+  void store(KvPart part, std::int64_t block, std::int64_t key, std::int64_t kv_head,
+             const Tensor& vector) {
+    const bool is_key = part == KvPart::kKeys;
+    const auto numbers = floats(vector);
+    const std::int64_t dim = vector.shape()[0];
+    if (block >= kFirstQuantizedBlock) {
+      const std::int64_t row = row_of(block - kFirstQuantizedBlock, key, kv_head);
+      quantize_vector(
+          numbers, bits, group_size,
+          (is_key ? key_codes : value_codes).as<std::uint8_t>() + row * dim * bits / 8,
+          (is_key ? key_groups : value_groups).as<float>() + row * dim / group_size * 2);
+      return;
+    }
+    const Tensor& to = is_key ? keys : values;
+    const std::int64_t first = row_of(block, key, kv_head) * dim;
+    for (std::int64_t i = 0; i < dim; ++i) {
+      const float value = numbers[static_cast<std::size_t>(i)];
+      if (to.view().dtype == DType::kF32) {
+        to.as<float>()[first + i] = value;
+      } else {
+        to.as<bf16>()[first + i] = to_bf16(value);
+      }
     }
   }
 
@@ -157,8 +232,10 @@ class AttentionBatch {
     std::size_t next = 0;
     for (std::size_t s = 0; s < context_lens.size(); ++s) {
       for (std::int64_t first = 0; first < context_lens[s]; first += block_size) {
+        const std::int32_t block = order[next++];
         block_tables[s * static_cast<std::size_t>(max_blocks) +
-                     static_cast<std::size_t>(first / block_size)] = order[next++];
+                     static_cast<std::size_t>(first / block_size)] =
+            bits > 0 && block % 3 != 0 ? kFirstQuantizedBlock + block : block;
       }
     }
   }
@@ -166,9 +243,8 @@ class AttentionBatch {
   void fill_sequence(std::size_t s) {
     for (std::int64_t key = 0; key < context_lens[s]; ++key) {
       for (std::int64_t head = 0; head < keys.shape()[1]; ++head) {
-        for (std::int64_t dim = 0; dim < keys.shape()[3]; ++dim) {
-          put(keys, index(s, key, head) + dim, random_.normal());
-          put(values, index(s, key, head) + dim, random_.normal());
+        for (const KvPart part : {KvPart::kKeys, KvPart::kValues}) {
+          store(part, block_of(s, key), key, head, random_.tensor({q.shape()[2]}));
         }
       }
     }
@@ -196,11 +272,16 @@ class AttentionBatch {
   }
 
  public:
-  KvFormat format;
   Tensor q;       // [T, Nq, D]
   Tensor keys;    // [P, Nkv, B, D]
   Tensor values;  // the same
-  Tensor output;  // [T, Nq, D]
+  int bits = 0;   // of codes; a block is exact or has codes, never both
+  std::int64_t group_size = 0;
+  Tensor key_codes;     // [P, Nkv, B, D * bits / 8] or absent
+  Tensor value_codes;   // the same
+  Tensor key_groups;    // [P, Nkv, B, D / G, 2] or absent
+  Tensor value_groups;  // the same
+  Tensor output;        // [T, Nq, D]
   std::vector<std::int32_t> cu_seqlens;
   std::vector<std::int32_t> context_lens;
   std::vector<std::int32_t> key_begin;
@@ -212,111 +293,5 @@ class AttentionBatch {
   std::int64_t max_context_len = 0;
   std::int64_t max_queries = 0;
 };
-
-struct ExpectedAttention {
-  std::vector<double> values;
-  std::vector<double> tolerance;
-};
-
-/// One query head in float64, with the error that float32 may add: that of the scores goes through
-/// the softmax twice (numerator and denominator), then sums over the keys.
-struct HeadOracle {
-  const AttentionBatch& batch;
-  const AttentionArgs& args;
-  const std::string& target;
-  std::size_t sequence = 0;
-  std::int64_t token = 0;
-  std::int64_t head = 0;
-
-  [[nodiscard]] double element(const TensorView& cache, std::int64_t key, std::int64_t dim) const {
-    const std::int64_t kv_head = head / (batch.q.shape()[1] / batch.keys.shape()[1]);
-    return load_float(cache.data, cache.dtype, batch.index(sequence, key, kv_head) + dim);
-  }
-  [[nodiscard]] bool visible(std::int64_t key) const {
-    const auto t = static_cast<std::size_t>(token);
-    if (key < batch.key_begin[t] || key >= batch.key_end[t]) return false;
-    if (!batch.key_mask.empty() &&
-        batch.key_mask[sequence * static_cast<std::size_t>(batch.max_context_len + 3) +
-                       static_cast<std::size_t>(key)] == 0) {
-      return false;
-    }
-    return batch.mask.view().dtype != DType::kBool ||
-           static_cast<const std::uint8_t*>(batch.mask.view().data)[mask_index(key)] != 0;
-  }
-  [[nodiscard]] double bias(std::int64_t key) const {
-    const bool additive = batch.mask.present() && batch.mask.view().dtype == DType::kF32;
-    return additive ? double{batch.mask.as<float>()[mask_index(key)]} : 0.0;
-  }
-  [[nodiscard]] std::int64_t mask_index(std::int64_t key) const {
-    const Shape& shape = batch.mask.shape();
-    const std::int64_t s = shape[0] == 1 ? 0 : static_cast<std::int64_t>(sequence);
-    const std::int64_t query = token - batch.cu_seqlens[sequence];
-    return ((s * shape[1] + (shape[1] == 1 ? 0 : head)) * shape[2] + query) * shape[3] + key;
-  }
-
-  void append_to(ExpectedAttention& out) const {
-    const std::int64_t head_dim = batch.q.shape()[2];
-    const std::int64_t context_len = batch.context_lens[sequence];
-    const float* q = batch.q.as<float>() + (token * batch.q.shape()[1] + head) * head_dim;
-    std::vector<double> weights(static_cast<std::size_t>(context_len), -HUGE_VAL);
-    double score_error = 0.0;
-    for (std::int64_t key = 0; key < context_len; ++key) {
-      if (!visible(key)) continue;
-      double dot = 0.0;
-      double magnitude = 0.0;
-      for (std::int64_t dim = 0; dim < head_dim; ++dim) {
-        const double product = double{q[dim]} * element(batch.keys.view(), key, dim);
-        dot += product;
-        magnitude += std::fabs(product);
-      }
-      weights[static_cast<std::size_t>(key)] = dot * double{args.scale} + bias(key);
-      const double added = std::fabs(bias(key)) < 1e30 ? std::fabs(bias(key)) : 0.0;
-      score_error = std::max(score_error, kUnitRoundoff * ((dot_roundings(head_dim, target) + 6.0) *
-                                                               magnitude * double{args.scale} +
-                                                           2.0 * added));
-    }
-    const double sum = exponentials(weights);
-    const double relative =
-        2.0 * score_error + (static_cast<double>(context_len) + 32.0) * kUnitRoundoff;
-    for (std::int64_t dim = 0; dim < head_dim; ++dim) {
-      double value = 0.0;
-      double magnitude = 0.0;
-      for (std::int64_t key = 0; key < context_len; ++key) {
-        const double weight = sum == 0.0 ? 0.0 : weights[static_cast<std::size_t>(key)] / sum;
-        const double product = weight * element(batch.values.view(), key, dim);
-        value += product;
-        magnitude += std::fabs(product);
-      }
-      out.values.push_back(value);
-      out.tolerance.push_back(relative * magnitude);
-    }
-  }
-
-  // exp(score - largest) in place and their sum.
-  double exponentials(std::vector<double>& scores) const {
-    double largest = -HUGE_VAL;
-    for (const double score : scores) largest = std::max(largest, score);
-    const bool uniform = args.fully_masked == FullyMasked::kUniform;
-    double sum = 0.0;
-    for (double& score : scores) {
-      score = largest > -HUGE_VAL ? std::exp(score - largest) : uniform ? 1.0 : 0.0;
-      sum += score;
-    }
-    return sum;
-  }
-};
-
-inline ExpectedAttention expected_attention(const AttentionBatch& batch, const AttentionArgs& args,
-                                            const std::string& target) {
-  ExpectedAttention result;
-  for (std::size_t s = 0; s < batch.context_lens.size(); ++s) {
-    for (std::int32_t token = batch.cu_seqlens[s]; token < batch.cu_seqlens[s + 1]; ++token) {
-      for (std::int64_t head = 0; head < batch.q.shape()[1]; ++head) {
-        HeadOracle{batch, args, target, s, token, head}.append_to(result);
-      }
-    }
-  }
-  return result;
-}
 
 }  // namespace m2::test

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "ops/attention_cases.h"
+#include "ops/attention_oracle.h"
 #include "ops/reference_backend.h"
 
 namespace m2 {
@@ -12,6 +12,7 @@ using test::AttentionBatch;
 using test::AttentionCase;
 using test::Masks;
 using test::Ranges;
+using test::Storage;
 using test::view_of;
 
 const std::vector<AttentionCase>& cases() {
@@ -37,11 +38,12 @@ constexpr Ranges kRanges[] = {Ranges::kCausal, Ranges::kPacked, Ranges::kAll, Ra
 constexpr Masks kMasks[] = {Masks::kNone, Masks::kPadding, Masks::kBool, Masks::kBias,
                             Masks::kBiasOfHeads};
 
-// Whether a combination is worth its time: the element type changes nothing about the ranges, and
-// large cases are there for chunks and tiles.
-bool worth_testing(const AttentionCase& c, KvFormat format, Ranges ranges, Masks masks) {
+// Whether a combination is worth its time: the storage changes nothing about the ranges, and large
+// cases are there for chunks and tiles.
+bool worth_testing(const AttentionCase& c, Storage storage, Ranges ranges, Masks masks) {
   if (masks > Masks::kPadding && !c.rectangular()) return false;
-  if (format != KvFormat::kF32) return ranges == Ranges::kCausal && masks <= Masks::kPadding;
+  if (storage == Storage::kCodes4 && c.head_dim % 2 != 0) return false;
+  if (storage != Storage::kF32) return ranges == Ranges::kCausal && masks <= Masks::kPadding;
   std::int64_t pairs = 0;
   for (const auto& sequence : c.sequences) {
     pairs += std::int64_t{sequence.num_queries} * sequence.context_len;
@@ -53,14 +55,15 @@ bool worth_testing(const AttentionCase& c, KvFormat format, Ranges ranges, Masks
 template <class Body>
 void for_each_batch(unsigned seed, const Body& body) {
   for (const AttentionCase& c : cases()) {
-    for (const KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+    for (const Storage storage :
+         {Storage::kF32, Storage::kBF16, Storage::kCodes8, Storage::kCodes4}) {
       for (const Ranges ranges : kRanges) {
         for (const Masks masks : kMasks) {
-          if (!worth_testing(c, format, ranges, masks)) continue;
+          if (!worth_testing(c, storage, ranges, masks)) continue;
           SCOPED_TRACE(testing::Message()
-                       << c.name << ", format " << static_cast<int>(format) << ", ranges "
+                       << c.name << ", storage " << static_cast<int>(storage) << ", ranges "
                        << static_cast<int>(ranges) << ", masks " << static_cast<int>(masks));
-          AttentionBatch batch(c, format, seed);
+          AttentionBatch batch(c, storage, seed);
           batch.set_ranges(ranges);
           batch.set_masks(masks);
           body(c, batch);
@@ -153,7 +156,7 @@ TEST_P(AttentionTest, QueriesAreIndependent) {
 
 TEST_P(AttentionTest, ProbabilitiesSumToOneAndGiveTheOutput) {
   const AttentionCase c{"", {{3, 7}, {3, 7}}, 4, 2, 16, 4};
-  const AttentionBatch batch(c, KvFormat::kF32, 24);
+  const AttentionBatch batch(c, Storage::kF32, 24);
   const Tensor probabilities(DType::kF32, {2, 4, 3, 7});
   AttentionArgs args = batch.args();
   args.probabilities = probabilities.view();
@@ -168,10 +171,8 @@ TEST_P(AttentionTest, ProbabilitiesSumToOneAndGiveTheOutput) {
     for (std::int64_t dim = 0; dim < 16; ++dim) {
       double value = 0.0;
       for (std::int64_t key = 0; key <= 4 + query; ++key) {
-        value +=
-            double{p[key]} *
-            double{batch.values
-                       .as<float>()[batch.index(static_cast<std::size_t>(s), key, head / 2) + dim]};
+        const auto vector = batch.load(KvPart::kValues, static_cast<std::size_t>(s), key, head / 2);
+        value += double{p[key]} * double{vector.values[static_cast<std::size_t>(dim)]};
       }
       const float got = batch.output.as<float>()[((s * 3 + query) * 4 + head) * 16 + dim];
       EXPECT_NEAR(got, value, 7 * 4 * test::kUnitRoundoff * 4.0);
@@ -181,7 +182,7 @@ TEST_P(AttentionTest, ProbabilitiesSumToOneAndGiveTheOutput) {
 
 TEST_P(AttentionTest, DropoutDropsItsShareAndScalesTheRest) {
   const AttentionCase c{"", {{40, 40}, {40, 40}}, 4, 2, 16, 16};
-  AttentionBatch batch(c, KvFormat::kF32, 27);
+  AttentionBatch batch(c, Storage::kF32, 27);
   batch.set_ranges(Ranges::kAll);
   const Tensor kept(DType::kF32, {2, 4, 40, 40});
   const Tensor some(DType::kF32, kept.shape());
@@ -208,10 +209,47 @@ TEST_P(AttentionTest, DropoutDropsItsShareAndScalesTheRest) {
   for (const float value : test::floats(batch.output)) ASSERT_EQ(value, 0.0F);
 }
 
+// The error that the codes add: half a step in every element of the keys moves the scores, these
+// the probabilities by a factor e^(2 delta) at most; half a step of the values comes on top.
+TEST_P(AttentionTest, CodesCostNoMoreThanTheirSteps) {
+  const AttentionCase c{"", {{3, 300}, {1, 40}}, 4, 2, 64, 16};
+  const auto largest_of = [](const Tensor& tensor, std::size_t step) {
+    float largest = 0.0F;  // of what is no NaN
+    const auto values = test::floats(tensor);
+    for (std::size_t i = 0; i < values.size(); i += step) {
+      if (std::fabs(values[i]) > largest) largest = std::fabs(values[i]);
+    }
+    return double{largest};
+  };
+  for (const Storage storage : {Storage::kCodes8, Storage::kCodes4}) {
+    const AttentionBatch exact(c, Storage::kF32, 28);
+    const AttentionBatch coded(c, storage, 28);
+    backend_.attention(exact.args());
+    backend_.attention(coded.args());
+    const double key_step = largest_of(coded.key_groups, 2);
+    const double value_step = largest_of(coded.value_groups, 2);
+    const double value_size = largest_of(exact.values, 1) + value_step;
+    double worst = 0.0;
+    for (std::int64_t i = 0; i < exact.output.shape().num_elements(); ++i) {
+      double q_sum = 0.0;
+      for (std::int64_t dim = 0; dim < 64; ++dim) {
+        q_sum += std::fabs(double{exact.q.as<float>()[i / 64 * 64 + dim]});
+      }
+      const double delta = q_sum * key_step / 2.0 * double{exact.args().scale};
+      const double bound = (std::exp(2.0 * delta) - 1.0) * value_size + value_step / 2.0 + 1e-5;
+      const double error =
+          std::fabs(double{exact.output.as<float>()[i]} - double{coded.output.as<float>()[i]});
+      worst = std::max(worst, error / bound);
+    }
+    EXPECT_LE(worst, 1.0);
+    EXPECT_GT(worst, 1e-4);  // the bound is of the error's size
+  }
+}
+
 // A damaged activation must show, not turn into zeros.
 TEST_P(AttentionTest, NanQueryGivesNan) {
   const AttentionCase c{"", {{2, 300}}, 2, 1, 16, 16};
-  const AttentionBatch batch(c, KvFormat::kF32, 25);
+  const AttentionBatch batch(c, Storage::kF32, 25);
   batch.q.as<float>()[5] = std::numeric_limits<float>::quiet_NaN();
   backend_.attention(batch.args());
   EXPECT_TRUE(std::isnan(batch.output.as<float>()[0]));
@@ -223,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, AttentionTest, testing::ValuesIn(test::backen
 
 TEST(AttentionContract, NamesWhatDoesNotMatch) {
   const AttentionCase c{"", {{2, 20}}, 4, 2, 16, 4};
-  const AttentionBatch batch(c, KvFormat::kF32, 26);
+  const AttentionBatch batch(c, Storage::kF32, 26);
   const auto expect_error = [&](const auto& change, const std::string& part) {
     AttentionArgs args = batch.args();
     change(args);
@@ -259,6 +297,22 @@ TEST(AttentionContract, NamesWhatDoesNotMatch) {
   expect_error([&](AttentionArgs& args) { args.dropout = 1.5F; }, "dropout 1.5");
   expect_error([&](AttentionArgs& args) { args.cache.format = KvFormat::kBF16; },
                "keys must be BF16, got F32");
+  const Tensor half(DType::kF16, batch.keys.shape());
+  expect_error([&](AttentionArgs& args) { args.cache.keys = half.view(); },
+               "keys must be F32, got F16");
+  const AttentionBatch coded(c, Storage::kCodes8, 26);
+  expect_error(
+      [&](AttentionArgs& args) {
+        args.cache.quantized = coded.cache().quantized;
+        args.cache.quantized.group_size = 5;
+      },
+      "attention: quantised blocks of 8 bits in groups of 5 do not fit keys");
+  expect_error(
+      [&](AttentionArgs& args) {
+        args.cache.quantized = coded.cache().quantized;
+        args.cache.quantized.group_size = 4;
+      },
+      "attention: key_groups");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include "m2/generation_config.h"
 
 #include "base/error.h"
+#include "base/reference_version.h"
 #include "generation/generation_config_fields.h"
 #include "generation/neutral_fields.h"
 
@@ -230,6 +231,24 @@ std::string read_text(const std::filesystem::path& path) {
   return text;
 }
 
+json object_of(const GenerationConfig& config) {
+  json object = json::object();
+  for (const auto& [name, value] : config.neutral) {
+    object[name] = json::parse(value, nullptr, /*allow_exceptions=*/false);
+    M2_REQUIRE(ErrorCode::kInvalidArgument, !object[name].is_discarded(), name,
+               ": the kept value is no JSON text");
+  }
+  generation::visit_fields([&](const auto& field) {
+    const auto& member = config.*field.member;
+    if (member.has_value()) object[field.name] = write(*member);
+  });
+  return object;
+}
+
+std::string text_of(const json& object) {
+  return object.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace
 
 GenerationConfig GenerationConfig::from_json(std::string_view text) {
@@ -245,6 +264,7 @@ GenerationConfig GenerationConfig::from_pretrained(const std::filesystem::path& 
   const auto own = directory / "generation_config.json";
   if (std::filesystem::is_regular_file(own, ignored)) {
     read_object(parse_object(read_text(own), ErrorCode::kCorruptFile, own.string()), config);
+    config.neutral.erase("transformers_version");  // of the writer; the next one says its own
     config.validate();
     return config;
   }
@@ -275,27 +295,17 @@ void GenerationConfig::update_from_json(std::string_view text) {
   *this = std::move(updated);
 }
 
-std::string GenerationConfig::to_json() const {
-  json object = json::object();
-  for (const auto& [name, value] : neutral) {
-    object[name] = json::parse(value, nullptr, /*allow_exceptions=*/false);
-    M2_REQUIRE(ErrorCode::kInvalidArgument, !object[name].is_discarded(), name,
-               ": the kept value is no JSON text");
-  }
-  generation::visit_fields([&](const auto& field) {
-    const auto& member = this->*field.member;
-    if (member.has_value()) object[field.name] = write(*member);
-  });
-  return object.dump(2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace) + "\n";
-}
+std::string GenerationConfig::to_json() const { return text_of(object_of(*this)); }
 
 void GenerationConfig::save_pretrained(const std::filesystem::path& directory) const {
   validate();
   const auto doubts = warnings();
   M2_REQUIRE(ErrorCode::kInvalidArgument, doubts.empty(), "not saved: ", doubts.front());
+  json object = object_of(*this);
+  object["transformers_version"] = kReferenceVersion;
   const auto path = directory / "generation_config.json";
   std::ofstream out(path, std::ios::binary);
-  out << to_json();
+  out << text_of(object);
   out.close();
   M2_REQUIRE(ErrorCode::kNotFound, out.good(), "cannot write ", path.string());
 }

@@ -6,15 +6,13 @@
 
 #include "base/atomic_file.h"
 #include "base/error.h"
+#include "base/reference_version.h"
 #include "model/config_json.h"
 #include "model/python_json.h"
 #include "model/rope_json.h"
 
 namespace m2 {
 namespace {
-
-// Whose config.json this is; transformers refuses nothing by it, but shows it.
-constexpr const char* kTransformersVersion = "5.1.0";
 
 Json optional_json(const std::optional<std::int64_t>& value) {
   return value.has_value() ? Json(*value) : Json();
@@ -202,7 +200,7 @@ std::string MiniMaxM2Config::to_json() const {
     if (json.contains(key) && same_text(json[key], value)) json.erase(key);
   }
   remove_private_keys(json);
-  json["transformers_version"] = kTransformersVersion;
+  json["transformers_version"] = kReferenceVersion;
   return python_json_text(json);
 }
 

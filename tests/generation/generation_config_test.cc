@@ -165,6 +165,9 @@ TEST_F(GenerationConfigFilesTest, SavesWhatItLoadsButNothingDoubtful) {
           "exponential_decay_length_penalty": [3, 1.5], "stop_strings": "end"})");
   config.save_pretrained(folder_);
   EXPECT_EQ(GenerationConfig::from_pretrained(folder_), config);
+  std::ifstream file(folder_ / "generation_config.json");
+  const std::string text(std::istreambuf_iterator<char>(file), {});
+  EXPECT_THAT(text, testing::HasSubstr(R"("transformers_version": "5.1.0")"));
   config.do_sample = false;
   EXPECT_THROW(config.save_pretrained(folder_), Error);
   config.do_sample = true;

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <optional>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -82,17 +83,28 @@ void read(std::string_view name, const json& value, std::string& out) {
   out = value.get<std::string>();
 }
 
+// JSON has no infinite numbers; the reference writes them so.
+constexpr const char* kFloat = "__float__";
+constexpr const char* kInfinity = "Infinity";
+constexpr const char* kMinusInfinity = "-Infinity";
+
+std::optional<float> read_bias(const json& value) {
+  if (value.is_number_float()) return static_cast<float>(value.get<double>());
+  if (value == json::object({{kFloat, kInfinity}})) return std::numeric_limits<float>::infinity();
+  if (value == json::object({{kFloat, kMinusInfinity}}))
+    return -std::numeric_limits<float>::infinity();
+  return std::nullopt;
+}
+
 void read(std::string_view name, const json& value, SequenceBias& out) {
-  if (!value.is_array() || value.size() != 2 || !value[0].is_array() || value[0].empty() ||
-      !value[1].is_number_float()) {
-    fail_type(name, "pairs of a list of ids and a float", value);
-  }
+  const bool pair = value.is_array() && value.size() == 2 && value[0].is_array();
+  const auto bias = pair && !value[0].empty() ? read_bias(value[1]) : std::nullopt;
+  if (!bias) fail_type(name, "pairs of a list of ids and a float", value);
   for (const json& id : value[0]) {
     read(name, id, out.ids.emplace_back());
-    // The list form of the reference refuses id 0 as well.
-    if (out.ids.back() <= 0) fail_type(name, "ids above 0", id);
+    if (out.ids.back() < 0) fail_type(name, "ids of 0 or more", id);
   }
-  out.bias = static_cast<float>(value[1].get<double>());
+  out.bias = *bias;
 }
 
 void read(std::string_view name, const json& value, EarlyStopping& out) {
@@ -151,9 +163,10 @@ void read(std::string_view name, const json& value, std::vector<T>& out) {
 }
 
 json write(const SequenceBias& bias) {
-  M2_REQUIRE(ErrorCode::kInvalidArgument, std::isfinite(bias.bias),
-             "sequence_bias: JSON has no infinite numbers; use bad_words_ids");
-  return json::array({bias.ids, bias.bias});
+  M2_REQUIRE(ErrorCode::kInvalidArgument, !std::isnan(bias.bias), "sequence_bias: a bias is NaN");
+  if (std::isfinite(bias.bias)) return json::array({bias.ids, bias.bias});
+  const char* name = bias.bias > 0 ? kInfinity : kMinusInfinity;
+  return json::array({bias.ids, json::object({{kFloat, name}})});
 }
 json write(const ExponentialDecay& decay) { return json::array({decay.start, decay.factor}); }
 json write(EarlyStopping early_stopping) {
@@ -275,6 +288,7 @@ GenerationConfig GenerationConfig::from_pretrained(const std::filesystem::path& 
   for (const auto& [name, value] : object.items()) {
     if (!generation::is_metadata(name)) read_entry(name, value, config);
   }
+  config.neutral["_from_model_config"] = "true";
   config.validate();
   return config;
 }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -136,6 +137,7 @@ TEST_F(GenerationConfigFilesTest, RawModelConfigCountsWhereItNamesGenerationFiel
     write("config.json", test_case["json"].dump());
     EXPECT_EQ(fields_of(GenerationConfig::from_pretrained(folder_)),
               normalised(test_case["value"]));
+    EXPECT_EQ(GenerationConfig::from_pretrained(folder_).neutral.at("_from_model_config"), "true");
   }
   write("generation_config.json", R"({"top_k": 3})");
   EXPECT_EQ(fields_of(GenerationConfig::from_pretrained(folder_)), json({{"top_k", 3}}));
@@ -172,6 +174,15 @@ TEST_F(GenerationConfigFilesTest, SavesWhatItLoadsButNothingDoubtful) {
   EXPECT_THROW(config.save_pretrained(folder_), Error);
   config.do_sample = true;
   EXPECT_THROW(config.save_pretrained(folder_ / "absent"), Error);
+}
+
+TEST(GenerationConfigTest, BiasMayBeInfinite) {
+  const auto config = GenerationConfig::from_json(
+      R"({"sequence_bias": [[[3, 4], {"__float__": "-Infinity"}], [[5], {"__float__": "Infinity"}]]})");
+  ASSERT_TRUE(config.sequence_bias.has_value());
+  EXPECT_EQ((*config.sequence_bias)[0].bias, -std::numeric_limits<float>::infinity());
+  EXPECT_EQ((*config.sequence_bias)[1].bias, std::numeric_limits<float>::infinity());
+  EXPECT_EQ(GenerationConfig::from_json(config.to_json()), config);
 }
 
 TEST(GenerationConfigTest, HubFile) {
@@ -234,7 +245,7 @@ TEST(GenerationConfigTest, WrongTypesAndSizesAreRefused) {
                            R"({"stop_strings": {}})",
                            R"({"bad_words_ids": [1]})",
                            R"({"bad_words_ids": 1})",
-                           R"({"sequence_bias": [[[0], 1.0]]})",
+                           R"({"sequence_bias": [[[-1], 1.0]]})",
                            R"({"sequence_bias": [[[1], 1]]})",
                            R"({"sequence_bias": [[[], 1.0]]})",
                            R"({"sequence_bias": {"1": 1.0}})",

@@ -136,6 +136,10 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path,
   return checkpoint;
 }
 
+std::shared_ptr<const Checkpoint> Checkpoint::empty() {
+  return std::shared_ptr<const Checkpoint>(new Checkpoint);
+}
+
 void Checkpoint::add_index(const fs::path& path) {
   const MappedFile file(path);
   const auto index = parse_safetensors_index(as_text(file.bytes()), path.string());

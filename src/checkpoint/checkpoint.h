@@ -43,6 +43,9 @@ class Checkpoint {
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
                                                 const CheckpointOptions& options = {});
 
+  /// One without tensors.
+  static std::shared_ptr<const Checkpoint> empty();
+
   /// In natural dotted order: numeric components compare as numbers.
   [[nodiscard]] std::span<const CheckpointTensor> tensors() const { return tensors_; }
   /// Null when there is none of that name.

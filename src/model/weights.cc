@@ -2,157 +2,16 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/error.h"
+#include "model/weight_names.h"
 #include "model/weight_views.h"
 
 namespace m2 {
 namespace {
-
-// What a tensor is: first those of the model, then those of a layer.
-enum class Part {
-  kEmbedTokens,
-  kLmHead,
-  kNorm,
-  kInputNorm,
-  kPostAttentionNorm,
-  kQNorm,
-  kKNorm,
-  kQ,
-  kK,
-  kV,
-  kAttnOut,
-  kGate,
-  kCorrectionBias,
-  kFusedGateUp,
-  kFusedDown,
-  kExpertGate,
-  kExpertUp,
-  kExpertDown,
-};
-
-struct PartName {
-  Part part;
-  std::string_view name;           // after "model." or "model.layers.N."; the hub's form
-  std::string_view internal = {};  // where it differs
-};
-
-constexpr std::array<PartName, 3> kModelNames = {{
-    {Part::kEmbedTokens, "embed_tokens.weight"},
-    {Part::kLmHead, "lm_head.weight"},
-    {Part::kNorm, "norm.weight"},
-}};
-
-constexpr std::array<PartName, 12> kLayerNames = {{
-    {Part::kInputNorm, "input_layernorm.weight"},
-    {Part::kPostAttentionNorm, "post_attention_layernorm.weight"},
-    {Part::kQNorm, "self_attn.q_norm.weight"},
-    {Part::kKNorm, "self_attn.k_norm.weight"},
-    {Part::kQ, "self_attn.q_proj.weight"},
-    {Part::kK, "self_attn.k_proj.weight"},
-    {Part::kV, "self_attn.v_proj.weight"},
-    {Part::kAttnOut, "self_attn.o_proj.weight"},
-    {Part::kGate, "block_sparse_moe.gate.weight", "mlp.gate.weight"},
-    {Part::kCorrectionBias, "block_sparse_moe.e_score_correction_bias",
-     "mlp.e_score_correction_bias"},
-    {Part::kFusedGateUp, "block_sparse_moe.experts.gate_up_proj", "mlp.experts.gate_up_proj"},
-    {Part::kFusedDown, "block_sparse_moe.experts.down_proj", "mlp.experts.down_proj"},
-}};
-
-// After "experts.N."; the fused tensor that holds them all.
-constexpr std::array<std::pair<PartName, std::string_view>, 3> kExpertNames = {{
-    {{Part::kExpertGate, "w1.weight"}, "gate_up_proj"},
-    {{Part::kExpertUp, "w3.weight"}, "gate_up_proj"},
-    {{Part::kExpertDown, "w2.weight"}, "down_proj"},
-}};
-
-constexpr std::string_view kScaleSuffix = "_scale_inv";
-constexpr std::string_view kHubBlock = "block_sparse_moe.";
-constexpr std::string_view kInternalBlock = "mlp.";
-
-struct Place {
-  Part part;
-  std::int64_t layer = -1;
-  std::int64_t expert = -1;
-};
-
-bool take_prefix(std::string_view& text, std::string_view prefix) {
-  if (!text.starts_with(prefix)) return false;
-  text.remove_prefix(prefix.size());
-  return true;
-}
-
-// A canonical number and the dot behind it: "12." but not "012.".
-std::optional<std::int64_t> take_number(std::string_view& text) {
-  std::int64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  const bool canonical = stop == text.data() + 1 || text.front() != '0';
-  if (error != std::errc() || stop == end || *stop != '.' || !canonical || number < 0) {
-    return std::nullopt;
-  }
-  text.remove_prefix(static_cast<std::size_t>(stop - text.data()) + 1);
-  return number;
-}
-
-std::optional<Place> parse_layer_name(std::string_view name, std::int64_t layer) {
-  for (const auto& entry : kLayerNames) {
-    if (name == entry.name || name == entry.internal) return Place{entry.part, layer};
-  }
-  const bool in_block = take_prefix(name, kHubBlock) || take_prefix(name, kInternalBlock);
-  if (!in_block || !take_prefix(name, "experts.")) return std::nullopt;
-  const auto expert = take_number(name);
-  if (!expert.has_value()) return std::nullopt;
-  for (const auto& [entry, fused] : kExpertNames) {
-    if (name == entry.name) return Place{entry.part, layer, *expert};
-  }
-  return std::nullopt;
-}
-
-// Without the suffix of scales. A bare model's file lacks the leading "model.".
-std::optional<Place> parse_name(std::string_view name) {
-  take_prefix(name, "model.");
-  for (const auto& entry : kModelNames) {
-    if (name == entry.name) return Place{entry.part};
-  }
-  if (!take_prefix(name, "layers.")) return std::nullopt;
-  const auto layer = take_number(name);
-  return layer.has_value() ? parse_layer_name(name, *layer) : std::nullopt;
-}
-
-std::string layer_prefix(std::int64_t layer) {
-  return "model.layers." + std::to_string(layer) + ".";
-}
-
-// "hub name (internal name)", the second only where it differs.
-std::string both_names(const std::string& prefix, const PartName& entry, std::string_view suffix) {
-  std::string text = prefix;
-  text.append(entry.name).append(suffix);
-  if (entry.internal.empty()) return text;
-  return text.append(" (").append(entry.internal).append(suffix).append(")");
-}
-
-// A tensor of the model or of a layer by its part.
-FoundTensor named(const PartName& entry, std::int64_t layer) {
-  std::string prefix = layer >= 0 ? layer_prefix(layer) : "model.";
-  if (entry.part == Part::kLmHead) prefix.clear();
-  return {both_names(prefix, entry, ""), both_names(prefix, entry, kScaleSuffix)};
-}
-
-// Experts of a layer by a number or by "{0, 3}".
-FoundTensor named_expert(std::int64_t layer, const std::string& experts, std::size_t which) {
-  const auto& [entry, fused] = kExpertNames[which];
-  const auto name = [&](std::string_view suffix) {
-    std::string text = layer_prefix(layer).append(kHubBlock) + "experts." + experts + ".";
-    text.append(entry.name).append(suffix).append(" (").append(kInternalBlock);
-    return text.append("experts.").append(fused).append(suffix).append(")");
-  };
-  return {name(""), name(kScaleSuffix)};
-}
 
 std::string number_list(const std::vector<std::int64_t>& numbers) {
   constexpr std::size_t kMaxShown = 16;
@@ -179,22 +38,33 @@ struct ExpertSlot {
 };
 
 struct LayerSlots {
-  std::array<Slot, kLayerNames.size()> parts;
-  std::array<std::vector<ExpertSlot>, kExpertNames.size()> experts;
+  std::array<Slot, kNumLayerParts> parts;
+  std::array<std::vector<ExpertSlot>, kNumExpertParts> experts;
 };
+
+constexpr std::size_t kGate = 0;  // of kNumExpertParts
+constexpr std::size_t kUp = 1;
+constexpr std::size_t kDown = 2;
 
 class WeightLoader {
  public:
-  WeightLoader(const MiniMaxM2Config& config, const Checkpoint& checkpoint, LoadReport& report)
+  WeightLoader(const MiniMaxM2Config& config, const Checkpoint& checkpoint,
+               const WeightLoadOptions& options, LoadReport& report)
       : config_(config),
         checkpoint_(checkpoint),
+        options_(options),
         report_(report),
-        views_(config, report),
+        views_(config, options, report),
         layers_(static_cast<std::size_t>(config.num_hidden_layers)) {}
 
   ModelWeights load(const LoadProgress& progress);
 
  private:
+  struct ExpertSize {
+    std::int64_t rows;
+    std::int64_t cols;
+  };
+
   void place_all();
   bool place(const CheckpointTensor& tensor);
   Slot* slot_of(const Place& place);
@@ -203,34 +73,43 @@ class WeightLoader {
   void load_embeddings(ModelWeights& weights);
   LayerWeights load_layer(std::int64_t layer);
   void load_experts(std::int64_t layer, LayerWeights& weights);
-  std::vector<WeightView> single_experts(std::int64_t layer, std::size_t which, std::int64_t rows,
-                                         std::int64_t cols);
-  bool check_expert_set(std::int64_t layer, std::size_t which, std::int64_t rows,
-                        std::int64_t cols);
-  void refuse_both_forms(std::int64_t layer, Part fused, std::size_t which) const;
+  std::vector<WeightView> fused_experts(std::int64_t layer, Part part, std::int64_t parts);
+  std::vector<WeightView> single_experts(std::int64_t layer, std::size_t which);
+  std::vector<WeightView> initial_experts(std::int64_t layer, std::size_t which);
+  bool check_expert_set(std::int64_t layer, std::size_t which);
+  bool experts_fit(std::int64_t layer, std::size_t which);
+  void report_experts(std::int64_t layer, Part fused, std::vector<std::size_t> parts);
+  void refuse_both_forms(std::int64_t layer, std::size_t which) const;
 
-  FoundTensor found_model(Part part) const;
-  FoundTensor found_layer(std::int64_t layer, Part part) const;
-  const Slot& layer_slot(std::int64_t layer, Part part) const;
-  std::vector<ExpertSlot>& expert_slots(std::int64_t layer, std::size_t which) {
+  [[nodiscard]] FoundTensor found(const Place& place, const Slot& slot) const {
+    return {tensor_name(place), place.part, slot.weight, slot.scale};
+  }
+  [[nodiscard]] FoundTensor found_model(Part part) const {
+    return found({part}, model_[static_cast<std::size_t>(part)]);
+  }
+  [[nodiscard]] const Slot& layer_slot(std::int64_t layer, Part part) const {
+    return layers_[static_cast<std::size_t>(layer)].parts[layer_index(part)];
+  }
+  [[nodiscard]] FoundTensor found_layer(std::int64_t layer, Part part) const {
+    return found({part, layer}, layer_slot(layer, part));
+  }
+  [[nodiscard]] const std::vector<ExpertSlot>& expert_slots(std::int64_t layer,
+                                                            std::size_t which) const {
     return layers_[static_cast<std::size_t>(layer)].experts[which];
+  }
+  [[nodiscard]] ExpertSize expert_size(std::size_t which) const {
+    return which == kDown ? ExpertSize{config_.hidden_size, config_.intermediate_size}
+                          : ExpertSize{config_.intermediate_size, config_.hidden_size};
   }
 
   const MiniMaxM2Config& config_;
   const Checkpoint& checkpoint_;
+  const WeightLoadOptions& options_;
   LoadReport& report_;
   WeightViews views_;
-  std::array<Slot, kModelNames.size()> model_;
+  std::array<Slot, kNumModelParts> model_;
   std::vector<LayerSlots> layers_;
 };
-
-std::size_t layer_index(Part part) {
-  return static_cast<std::size_t>(part) - static_cast<std::size_t>(Part::kInputNorm);
-}
-
-std::size_t expert_index(Part part) {
-  return static_cast<std::size_t>(part) - static_cast<std::size_t>(Part::kExpertGate);
-}
 
 // The tensors come in natural order, so an expert is nearly always the last one or a new one.
 Slot& WeightLoader::expert_slot(std::vector<ExpertSlot>& slots, std::int64_t expert) {
@@ -242,19 +121,19 @@ Slot& WeightLoader::expert_slot(std::vector<ExpertSlot>& slots, std::int64_t exp
 }
 
 Slot* WeightLoader::slot_of(const Place& place) {
+  if (place.part == Part::kLmHead && !options_.head) return nullptr;
   if (place.layer < 0) return &model_[static_cast<std::size_t>(place.part)];
   if (place.layer >= config_.num_hidden_layers) return nullptr;
-  if (place.expert < 0) {
-    return &layers_[static_cast<std::size_t>(place.layer)].parts[layer_index(place.part)];
-  }
-  return &expert_slot(expert_slots(place.layer, expert_index(place.part)), place.expert);
+  auto& layer = layers_[static_cast<std::size_t>(place.layer)];
+  if (place.expert < 0) return &layer.parts[layer_index(place.part)];
+  return &expert_slot(layer.experts[expert_index(place.part)], place.expert);
 }
 
 bool WeightLoader::place(const CheckpointTensor& tensor) {
   std::string_view name = tensor.name;
   const bool scale = name.ends_with(kScaleSuffix);
   if (scale) name.remove_suffix(kScaleSuffix.size());
-  const auto place = parse_name(name);
+  const auto place = parse_tensor_name(name);
   Slot* slot = place.has_value() ? slot_of(*place) : nullptr;
   if (slot == nullptr) return false;
   const CheckpointTensor*& target = scale ? slot->scale : slot->weight;
@@ -268,52 +147,37 @@ void WeightLoader::place_all() {
   for (const auto& tensor : checkpoint_.tensors()) {
     // The frequencies are computed from the config; old files carry them.
     if (tensor.name.find("rotary_emb.inv_freq") != std::string_view::npos) continue;
-    if (!place(tensor)) report_.unexpected.emplace_back(tensor.name);
+    if (place(tensor)) continue;
+    report_.unexpected.emplace_back(tensor.name);
+    report_.unexpected_keys.push_back(internal_name(tensor.name));
   }
-}
-
-FoundTensor WeightLoader::found_model(Part part) const {
-  const auto index = static_cast<std::size_t>(part);
-  FoundTensor found = named(kModelNames[index], -1);
-  found.weight = model_[index].weight;
-  found.scale = model_[index].scale;
-  return found;
-}
-
-const Slot& WeightLoader::layer_slot(std::int64_t layer, Part part) const {
-  return layers_[static_cast<std::size_t>(layer)].parts[layer_index(part)];
-}
-
-FoundTensor WeightLoader::found_layer(std::int64_t layer, Part part) const {
-  FoundTensor found = named(kLayerNames[layer_index(part)], layer);
-  found.weight = layer_slot(layer, part).weight;
-  found.scale = layer_slot(layer, part).scale;
-  return found;
 }
 
 // Tied means: one of the two tensors is absent and shares the other. A file with both keeps both.
 void WeightLoader::load_embeddings(ModelWeights& weights) {
-  FoundTensor embed = found_model(Part::kEmbedTokens);
-  FoundTensor head = found_model(Part::kLmHead);
-  if (config_.tie_word_embeddings) {
-    const bool both = embed.weight != nullptr && head.weight != nullptr;
-    const bool neither = embed.weight == nullptr && head.weight == nullptr;
-    if (both) {
-      report_.warnings.push_back("tie_word_embeddings is set, but the file has both " + embed.name +
-                                 " and " + head.name + "; they are not tied");
-    }
-    weights.tied = !both && !neither;
-  }
+  const FoundTensor embed = found_model(Part::kEmbedTokens);
+  const FoundTensor head = found_model(Part::kLmHead);
   const std::int64_t rows = config_.vocab_size;
   const std::int64_t cols = config_.hidden_size;
-  const bool only_head = weights.tied && embed.weight == nullptr;
-  if (!only_head) weights.embed_tokens = views_.matrix(embed, rows, cols);
-  if (!weights.tied || only_head) weights.lm_head = views_.matrix(head, rows, cols);
-  if (only_head) {
-    weights.embed_tokens = weights.lm_head;
-  } else if (weights.tied) {
-    weights.lm_head = weights.embed_tokens;
+  if (config_.tie_word_embeddings && embed.weight == nullptr && head.weight != nullptr) {
+    weights.tied = true;
+    weights.lm_head = weights.embed_tokens = views_.matrix(head, rows, cols);
+    return;
   }
+  weights.embed_tokens = views_.matrix(embed, rows, cols);
+  weights.lm_head = weights.embed_tokens;
+  if (!options_.head) return;
+  if (!config_.tie_word_embeddings || head.weight != nullptr) {
+    weights.lm_head = views_.matrix(head, rows, cols);
+    if (!config_.tie_word_embeddings) return;
+    report_.warnings.push_back("tie_word_embeddings is set, but the file has both " +
+                               embed.name.hub + " and " + head.name.hub + "; they are not tied");
+    return;
+  }
+  weights.tied = true;
+  if (embed.weight != nullptr) return;
+  report_.missing.push_back(head.name.hub);
+  report_.missing_keys.push_back(head.name.internal);
 }
 
 LayerWeights WeightLoader::load_layer(std::int64_t layer) {
@@ -341,65 +205,103 @@ LayerWeights WeightLoader::load_layer(std::int64_t layer) {
   return weights;
 }
 
-void WeightLoader::refuse_both_forms(std::int64_t layer, Part fused, std::size_t which) const {
-  const auto& single = layers_[static_cast<std::size_t>(layer)].experts[which];
+void WeightLoader::refuse_both_forms(std::int64_t layer, std::size_t which) const {
+  const Part fused = fused_part(expert_part(which));
+  const auto& single = expert_slots(layer, which);
   const Slot& stack = layer_slot(layer, fused);
+  const TensorName name = tensor_name({fused, layer});
   M2_REQUIRE(ErrorCode::kCorruptFile, stack.weight != nullptr || stack.scale == nullptr,
-             "checkpoint: the scales ", found_layer(layer, fused).scale_name, " have no weight ",
-             found_layer(layer, fused).name);
+             "checkpoint: the scales ", name.both(kScaleSuffix), " have no weight ", name.both());
   if (stack.weight == nullptr || single.empty()) return;
   fail(ErrorCode::kCorruptFile, "checkpoint: ", stack.weight->name, " and ",
-       named_expert(layer, std::to_string(single.front().expert), which).name,
+       tensor_name({expert_part(which), layer, single.front().expert}).both(),
        " are the same tensor of the model");
 }
 
 void WeightLoader::load_experts(std::int64_t layer, LayerWeights& weights) {
-  const std::int64_t count = config_.num_local_experts;
-  const std::int64_t hidden = config_.hidden_size;
-  const std::int64_t inner = config_.intermediate_size;
-  refuse_both_forms(layer, Part::kFusedGateUp, 0);
-  refuse_both_forms(layer, Part::kFusedGateUp, 1);
-  refuse_both_forms(layer, Part::kFusedDown, 2);
-
+  for (const std::size_t which : {kGate, kUp, kDown}) refuse_both_forms(layer, which);
   std::vector<WeightView> gate;
   std::vector<WeightView> up;
+  std::vector<WeightView> down;
   if (layer_slot(layer, Part::kFusedGateUp).weight != nullptr) {
-    const auto both =
-        views_.stack(found_layer(layer, Part::kFusedGateUp), {count, 2 * inner, hidden}, 2);
+    const auto both = fused_experts(layer, Part::kFusedGateUp, 2);
     for (std::size_t i = 0; i < both.size(); ++i) (i % 2 == 0 ? gate : up).push_back(both[i]);
   } else {
-    gate = single_experts(layer, 0, inner, hidden);
-    up = single_experts(layer, 1, inner, hidden);
+    report_experts(layer, Part::kFusedGateUp, {kGate, kUp});
+    gate = single_experts(layer, kGate);
+    up = single_experts(layer, kUp);
   }
-  const auto down =
-      layer_slot(layer, Part::kFusedDown).weight != nullptr
-          ? views_.stack(found_layer(layer, Part::kFusedDown), {count, hidden, inner}, 1)
-          : single_experts(layer, 2, hidden, inner);
+  if (layer_slot(layer, Part::kFusedDown).weight != nullptr) {
+    down = fused_experts(layer, Part::kFusedDown, 1);
+  } else {
+    report_experts(layer, Part::kFusedDown, {kDown});
+    down = single_experts(layer, kDown);
+  }
   if (gate.empty() || up.empty() || down.empty()) return;
-  weights.experts.resize(static_cast<std::size_t>(count));
+  weights.experts.resize(static_cast<std::size_t>(config_.num_local_experts));
   for (std::size_t e = 0; e < weights.experts.size(); ++e) {
     weights.experts[e] = {gate[e], up[e], down[e]};
   }
 }
 
-std::vector<WeightView> WeightLoader::single_experts(std::int64_t layer, std::size_t which,
-                                                     std::int64_t rows, std::int64_t cols) {
+std::vector<WeightView> WeightLoader::initial_experts(std::int64_t layer, std::size_t which) {
+  const auto [rows, cols] = expert_size(which);
   std::vector<WeightView> views;
-  if (!check_expert_set(layer, which, rows, cols)) return views;
+  for (std::int64_t e = 0; e < config_.num_local_experts; ++e) {
+    views.push_back(
+        views_.initial_matrix(found({expert_part(which), layer, e}, Slot()), rows, cols));
+  }
+  return views;
+}
+
+// In the order of the file: `parts` matrices of each expert.
+std::vector<WeightView> WeightLoader::fused_experts(std::int64_t layer, Part part,
+                                                    std::int64_t parts) {
+  const std::size_t first = part == Part::kFusedGateUp ? kGate : kDown;
+  const auto [rows, cols] = expert_size(first);
+  auto views = views_.stack(found_layer(layer, part),
+                            {config_.num_local_experts, parts * rows, cols}, parts);
+  if (!views.empty() || !options_.initialize_mismatched) return views;
+  std::vector<std::vector<WeightView>> made;
+  for (std::int64_t i = 0; i < parts; ++i) {
+    made.push_back(initial_experts(layer, first + static_cast<std::size_t>(i)));
+  }
+  for (std::size_t e = 0; e < made.front().size(); ++e) {
+    for (const auto& matrices : made) views.push_back(matrices[e]);
+  }
+  return views;
+}
+
+bool WeightLoader::experts_fit(std::int64_t layer, std::size_t which) {
+  const Shape shape{expert_size(which).rows, expert_size(which).cols};
+  return std::ranges::all_of(expert_slots(layer, which), [&](const ExpertSlot& expert) {
+    return expert.slot.weight == nullptr || expert.slot.weight->view.shape == shape;
+  });
+}
+
+std::vector<WeightView> WeightLoader::single_experts(std::int64_t layer, std::size_t which) {
+  const auto [rows, cols] = expert_size(which);
+  const bool none = expert_slots(layer, which).empty();
+  const bool complete = check_expert_set(layer, which);
+  if (none ? options_.initialize_missing : options_.initialize_mismatched) {
+    if (!complete || !experts_fit(layer, which)) return initial_experts(layer, which);
+  }
+  std::vector<WeightView> views;
+  if (!complete) return views;
   for (const auto& [expert, slot] : expert_slots(layer, which)) {
-    FoundTensor found = named_expert(layer, std::to_string(expert), which);
-    found.weight = slot.weight;
-    found.scale = slot.scale;
-    views.push_back(views_.matrix(found, rows, cols));
+    views.push_back(views_.matrix(found({expert_part(which), layer, expert}, slot), rows, cols));
   }
   return views;
 }
 
 // True when the experts are exactly 0 .. E-1; otherwise the difference is in the report.
-bool WeightLoader::check_expert_set(std::int64_t layer, std::size_t which, std::int64_t rows,
-                                    std::int64_t cols) {
+bool WeightLoader::check_expert_set(std::int64_t layer, std::size_t which) {
   const auto& slots = expert_slots(layer, which);
   const std::int64_t count = config_.num_local_experts;
+  const auto [rows, cols] = expert_size(which);
+  const auto list_name = [&](const std::vector<std::int64_t>& numbers) {
+    return expert_list_name(expert_part(which), layer, number_list(numbers)).both();
+  };
   std::vector<std::int64_t> missing;
   auto next = slots.begin();
   for (std::int64_t expert = 0; expert < count; ++expert) {
@@ -409,16 +311,46 @@ bool WeightLoader::check_expert_set(std::int64_t layer, std::size_t which, std::
       missing.push_back(expert);
     }
   }
-  if (!missing.empty()) {
-    report_.missing.push_back(named_expert(layer, number_list(missing), which).name);
-  }
+  if (!missing.empty()) report_.missing.push_back(list_name(missing));
   if (next == slots.end()) return missing.empty();
   std::vector<std::int64_t> surplus;
   for (; next != slots.end(); ++next) surplus.push_back(next->expert);
-  report_.mismatched.push_back({named_expert(layer, number_list(surplus), which).name,
-                                {std::ssize(slots), rows, cols},
-                                {count, rows, cols}});
+  report_.mismatched.push_back(
+      {list_name(surplus), {std::ssize(slots), rows, cols}, {count, rows, cols}});
   return false;
+}
+
+// What the reference says of experts: they are stacked in the order of their numbers, w1 and w3
+// beside each other, and the stack fits or does not.
+void WeightLoader::report_experts(std::int64_t layer, Part fused, std::vector<std::size_t> parts) {
+  const std::string name = tensor_name({fused, layer}).internal;
+  const auto& first = expert_slots(layer, parts.front());
+  bool none = true;
+  bool stacks = !first.empty();
+  const Shape shape = stacks && first.front().slot.weight != nullptr
+                          ? first.front().slot.weight->view.shape
+                          : Shape();
+  for (const std::size_t which : parts) {
+    const auto& slots = expert_slots(layer, which);
+    none = none && slots.empty();
+    stacks = stacks && slots.size() == first.size() && shape.rank() == 2;
+    for (const ExpertSlot& slot : slots) {
+      stacks = stacks && slot.slot.weight != nullptr && slot.slot.weight->view.shape == shape;
+    }
+  }
+  if (none) {
+    report_.missing_keys.push_back(name);
+    return;
+  }
+  if (!stacks) {
+    report_.error_msgs.push_back(name + " cannot be made of the experts in the file");
+    return;
+  }
+  const auto factor = std::ssize(parts);
+  const auto [rows, cols] = expert_size(parts.front());
+  const Shape file_shape{std::ssize(first), factor * shape[0], shape[1]};
+  const Shape model_shape{config_.num_local_experts, factor * rows, cols};
+  if (file_shape != model_shape) report_.mismatched_keys.push_back({name, file_shape, model_shape});
 }
 
 ModelWeights WeightLoader::load(const LoadProgress& progress) {
@@ -433,44 +365,15 @@ ModelWeights WeightLoader::load(const LoadProgress& progress) {
     weights.layers.push_back(load_layer(layer));
   }
   if (progress) progress(total, total);
-  weights.owners.push_back(views_.owner());
+  views_.finish(weights);
   return weights;
-}
-
-void refuse_incomplete(const LoadReport& report) {
-  if (report.missing.empty() && report.mismatched.empty()) return;
-  constexpr std::size_t kMaxShown = 5;
-  std::string text = "checkpoint does not fit the config:";
-  const auto begin_list = [&text](std::size_t count, const char* what) {
-    text += (text.back() == ':' ? " " : "; ") + std::to_string(count) + " " + what + ": ";
-  };
-  const auto end_list = [&text](std::size_t count) {
-    if (count > kMaxShown) text += ", and " + std::to_string(count - kMaxShown) + " more";
-  };
-  if (!report.missing.empty()) {
-    begin_list(report.missing.size(), "missing");
-    for (std::size_t i = 0; i < std::min(report.missing.size(), kMaxShown); ++i) {
-      text += (i == 0 ? "" : ", ") + report.missing[i];
-    }
-    end_list(report.missing.size());
-  }
-  if (!report.mismatched.empty()) {
-    begin_list(report.mismatched.size(), "of another shape");
-    for (std::size_t i = 0; i < std::min(report.mismatched.size(), kMaxShown); ++i) {
-      const auto& [name, file_shape, model_shape] = report.mismatched[i];
-      text += (i == 0 ? "" : ", ") + name + " is " + file_shape.to_string() + " in the file and " +
-              model_shape.to_string() + " in the model";
-    }
-    end_list(report.mismatched.size());
-  }
-  fail(ErrorCode::kCorruptFile, text);
 }
 
 }  // namespace
 
 ModelWeights load_weights(const MiniMaxM2Config& config,
                           std::shared_ptr<const Checkpoint> checkpoint, LoadReport* report,
-                          const LoadProgress& progress) {
+                          const LoadProgress& progress, const WeightLoadOptions& options) {
   M2_CHECK(checkpoint != nullptr, "load_weights: no checkpoint");
   config.validate();
   LoadReport local;
@@ -481,10 +384,16 @@ ModelWeights load_weights(const MiniMaxM2Config& config,
   for (const auto& name : checkpoint->repeated_names()) {
     result.warnings.push_back(name + " is in more than one file; the last one counts");
   }
-  ModelWeights weights = WeightLoader(config, *checkpoint, result).load(progress);
-  refuse_incomplete(result);
+  ModelWeights weights = WeightLoader(config, *checkpoint, options, result).load(progress);
+  finish_report(result);
+  refuse_incomplete(result, options.initialize_missing, options.initialize_mismatched);
   weights.owners.push_back(std::move(checkpoint));
   return weights;
+}
+
+ModelWeights random_weights(const MiniMaxM2Config& config, DType dtype, std::uint64_t seed) {
+  return load_weights(config, Checkpoint::empty(), nullptr, {},
+                      {.dtype = dtype, .initialize_missing = true, .seed = seed});
 }
 
 }  // namespace m2

@@ -1,0 +1,242 @@
+#include "model/device_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <limits>
+#include <numeric>
+#include <string_view>
+
+#include "base/error.h"
+#include "model/inspect.h"
+
+namespace m2 {
+namespace {
+
+constexpr std::int64_t kUnlimited = std::numeric_limits<std::int64_t>::max();
+
+bool is_number(std::string_view text) {
+  return !text.empty() && text.size() <= 4 &&
+         std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::int64_t total_bytes(const std::vector<ModuleSize>& modules) {
+  return std::accumulate(
+      modules.begin(), modules.end(), std::int64_t{0},
+      [](std::int64_t sum, const ModuleSize& module) { return sum + module.bytes; });
+}
+
+std::string gigabytes(std::int64_t bytes) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.2f GB", static_cast<double>(bytes) / 1e9);
+  return text.data();
+}
+
+// "cuda" and "0" mean GPUs by their number.
+std::string canonical_device(const std::string& name) {
+  if (name == "cuda") return "cuda:0";
+  return is_number(name) ? "cuda:" + name : name;
+}
+
+void require_device(const std::string& device, const DeviceInventory& inventory) {
+  if (device == "cpu" || device == "disk") return;
+  const bool numbered =
+      device.starts_with("cuda:") && is_number(std::string_view(device).substr(5));
+  M2_REQUIRE(
+      ErrorCode::kInvalidArgument, numbered, "device_map: \"", device,
+      "\" is no device; expected \"auto\", \"balanced\", \"balanced_low_0\", \"sequential\", "
+      "\"cpu\", \"cuda\", \"cuda:N\" or, for a module, \"disk\"");
+  std::string present = "\"cpu\"";
+  for (const DeviceMemory& gpu : inventory.gpus) {
+    if (gpu.name == device) return;
+    present += ", \"" + gpu.name + "\"";
+  }
+  fail(ErrorCode::kUnsupported, "device \"", device, "\" is not available here; there is ",
+       present);
+}
+
+// Devices in the order in which they are filled, with the bytes they may take.
+struct Budget {
+  std::string device;
+  std::int64_t bytes = 0;
+};
+
+std::int64_t usable(const DeviceMap& map, const std::string& device, std::int64_t free_bytes) {
+  const auto given = map.max_memory.find(device);
+  return given != map.max_memory.end() ? given->second : free_bytes / 10 * 9;
+}
+
+void check_max_memory(const DeviceMap& map, const DeviceInventory& inventory) {
+  for (const auto& [device, bytes] : map.max_memory) {
+    require_device(device, inventory);
+    M2_REQUIRE(ErrorCode::kInvalidArgument, bytes >= 0, "max_memory: ", device,
+               ": expected bytes, got ", bytes);
+  }
+}
+
+// Lowers what all but the last GPU may take so that they are filled alike.
+void balance(std::vector<Budget>& gpus, const std::vector<ModuleSize>& modules, bool low_zero) {
+  if (gpus.size() < 2) return;
+  const std::int64_t total = total_bytes(modules);
+  const auto largest = std::ranges::max_element(modules, {}, &ModuleSize::bytes)->bytes;
+  const std::int64_t sharing = std::ssize(gpus) - (low_zero ? 1 : 0);
+  const std::int64_t share = total / sharing + largest / 4 * 5;
+  for (std::size_t i = 0; i + 1 < gpus.size(); ++i) gpus[i].bytes = std::min(gpus[i].bytes, share);
+  if (!low_zero) return;
+  std::int64_t others = 0;
+  for (std::size_t i = 1; i < gpus.size(); ++i) others += gpus[i].bytes;
+  gpus[0].bytes = std::min(gpus[0].bytes, std::max<std::int64_t>(0, total - others));
+}
+
+std::vector<Budget> budgets(const std::vector<ModuleSize>& modules, const DeviceMap& map,
+                            const DeviceInventory& inventory) {
+  std::vector<Budget> result;
+  for (const DeviceMemory& gpu : inventory.gpus) {
+    const std::int64_t bytes = usable(map, gpu.name, gpu.free_bytes);
+    if (bytes > 0) result.push_back({gpu.name, bytes});
+  }
+  if (map.policy != "sequential") balance(result, modules, map.policy == "balanced_low_0");
+  const bool known = inventory.host_bytes > 0 || map.max_memory.contains("cpu");
+  result.push_back({"cpu", known ? usable(map, "cpu", inventory.host_bytes) : kUnlimited});
+  result.push_back({"disk", kUnlimited});
+  return result;
+}
+
+void fill(const std::vector<ModuleSize>& modules, const std::vector<Budget>& devices, bool tied,
+          DevicePlan& plan) {
+  std::size_t current = 0;
+  std::int64_t used = 0;
+  for (const ModuleSize& module : modules) {
+    if (tied && module.name == "lm_head") {
+      plan.devices[module.name] = plan.devices.at("model.embed_tokens");
+      continue;
+    }
+    while (used + module.bytes > devices[current].bytes) {
+      ++current;
+      used = 0;
+    }
+    used += module.bytes;
+    plan.devices[module.name] = devices[current].device;
+  }
+}
+
+// True when `key` is `module` or a module that holds it; "" holds all.
+bool holds(const std::string& key, const std::string& module) {
+  return key.empty() || key == module || (module.starts_with(key) && module[key.size()] == '.');
+}
+
+void check_module_name(const std::string& key, const std::vector<ModuleSize>& modules) {
+  if (key == "model.norm" || key == "model.rotary_emb") return;
+  for (const ModuleSize& module : modules) {
+    if (holds(key, module.name)) return;
+    M2_REQUIRE(ErrorCode::kUnsupported, !holds(module.name, key), "device_map: ", key, ": ",
+               module.name, " is placed as a whole");
+  }
+  fail(ErrorCode::kInvalidArgument, "device_map: the model has no module \"", key, "\"");
+}
+
+void place_by_name(const std::vector<ModuleSize>& modules, const DeviceMap& map,
+                   const DeviceInventory& inventory, DevicePlan& plan) {
+  for (const auto& [key, device] : map.modules) {
+    check_module_name(key, modules);
+    require_device(canonical_device(device), inventory);
+  }
+  for (const ModuleSize& module : modules) {
+    const std::string* best = nullptr;
+    for (const auto& [key, device] : map.modules) {
+      if (holds(key, module.name) && (best == nullptr || key.size() >= best->size())) best = &key;
+    }
+    M2_REQUIRE(ErrorCode::kInvalidArgument, best != nullptr, "device_map: no device is given for ",
+               module.name);
+    plan.devices[module.name] = canonical_device(map.modules.at(*best));
+  }
+}
+
+// "model.layers.0 - model.layers.18" for consecutive modules.
+std::string module_range(const ModuleSize& first, const ModuleSize& last) {
+  return first.name == last.name ? first.name : first.name + " - " + last.name;
+}
+
+void write_report(const std::vector<ModuleSize>& modules, DevicePlan& plan) {
+  for (std::size_t begin = 0; begin < modules.size();) {
+    const std::string& device = plan.devices.at(modules[begin].name);
+    std::size_t end = begin;
+    std::int64_t bytes = 0;
+    for (; end < modules.size() && plan.devices.at(modules[end].name) == device; ++end) {
+      bytes += modules[end].bytes;
+    }
+    plan.bytes[device] += bytes;
+    plan.report += device + ": " + module_range(modules[begin], modules[end - 1]) + " (" +
+                   gigabytes(bytes) + (device == "disk" ? ", read from the files when used" : "") +
+                   ")\n";
+    begin = end;
+  }
+}
+
+}  // namespace
+
+const std::string& DevicePlan::device_of(const std::string& module) const {
+  const auto found = devices.find(module);
+  M2_CHECK(found != devices.end(), "no device for ", module);
+  return found->second;
+}
+
+DevicePlan plan_devices(const std::vector<ModuleSize>& modules, const DeviceMap& map,
+                        const DeviceInventory& inventory, bool tied) {
+  M2_REQUIRE(ErrorCode::kInvalidArgument, map.policy.empty() || map.modules.empty(),
+             "device_map: a policy and modules exclude each other");
+  check_max_memory(map, inventory);
+  DevicePlan plan;
+  if (!map.modules.empty()) {
+    place_by_name(modules, map, inventory, plan);
+  } else if (map.policy == "auto" || map.policy == "balanced" || map.policy == "balanced_low_0" ||
+             map.policy == "sequential") {
+    fill(modules, budgets(modules, map, inventory), tied, plan);
+  } else {
+    const std::string device = map.policy.empty() ? "cpu" : canonical_device(map.policy);
+    M2_REQUIRE(ErrorCode::kInvalidArgument, device != "disk",
+               "device_map: only single modules may stay on disk");
+    require_device(device, inventory);
+    for (const ModuleSize& module : modules) plan.devices[module.name] = device;
+  }
+  write_report(modules, plan);
+  plan.devices["model.norm"] = plan.devices.at("lm_head");
+  return plan;
+}
+
+std::vector<ModuleSize> module_sizes(const ModelWeights& weights) {
+  const auto vector_bytes = [](const TensorView& view) {
+    return static_cast<std::int64_t>(view.num_bytes());
+  };
+  std::vector<ModuleSize> modules = {{"model.embed_tokens", weights.embed_tokens.num_bytes()}};
+  for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+    const LayerWeights& layer = weights.layers[i];
+    std::int64_t bytes = layer.q.num_bytes() + layer.k.num_bytes() + layer.v.num_bytes() +
+                         layer.attn_out.num_bytes() + layer.gate.num_bytes();
+    for (const auto* vector : {&layer.input_norm, &layer.post_attention_norm, &layer.q_norm,
+                               &layer.k_norm, &layer.correction_bias}) {
+      bytes += vector_bytes(*vector);
+    }
+    for (const ExpertWeights& expert : layer.experts) {
+      bytes += expert.gate.num_bytes() + expert.up.num_bytes() + expert.down.num_bytes();
+    }
+    modules.push_back({"model.layers." + std::to_string(i), bytes});
+  }
+  const bool own_head = weights.lm_head.data != weights.embed_tokens.data;
+  modules.push_back({"lm_head", vector_bytes(weights.norm) +
+                                    (own_head ? weights.lm_head.num_bytes() : std::int64_t{0})});
+  return modules;
+}
+
+std::vector<ModuleSize> module_sizes(const MiniMaxM2Config& config, DType dtype) {
+  const ComponentSizes sizes = estimate_bytes(config, dtype);
+  const std::int64_t in_layers = sizes.total() - sizes.embedding - sizes.lm_head;
+  std::vector<ModuleSize> modules = {{"model.embed_tokens", sizes.embedding}};
+  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    modules.push_back({"model.layers." + std::to_string(i), in_layers / config.num_hidden_layers});
+  }
+  modules.push_back({"lm_head", sizes.lm_head});
+  return modules;
+}
+
+}  // namespace m2

@@ -1,0 +1,239 @@
+#include "model/saved_tensors.h"
+
+#include <algorithm>
+#include <functional>
+#include <span>
+#include <utility>
+
+#include "base/error.h"
+#include "model/initial_values.h"
+#include "model/weight_names.h"
+
+namespace m2 {
+namespace {
+
+using Sink = SafetensorsWriter::Sink;
+
+std::span<const std::byte> bytes_of(const void* data, std::int64_t count) {
+  return {static_cast<const std::byte*>(data), static_cast<std::size_t>(count)};
+}
+
+// Elements as `dtype`, a piece at a time.
+void write_as(const void* data, DType stored, DType dtype, std::int64_t count, const Sink& sink) {
+  const auto size = static_cast<std::int64_t>(dtype_size(dtype));
+  if (stored == dtype) {
+    sink(bytes_of(data, count * size));
+    return;
+  }
+  constexpr std::int64_t kPiece = 1 << 16;
+  std::vector<std::byte> piece(static_cast<std::size_t>(std::min(kPiece, count) * size));
+  for (std::int64_t begin = 0; begin < count; begin += kPiece) {
+    const std::int64_t length = std::min(kPiece, count - begin);
+    for (std::int64_t i = 0; i < length; ++i) {
+      store_float(piece.data(), dtype, i, load_float(data, stored, begin + i));
+    }
+    sink(bytes_of(piece.data(), length * size));
+  }
+}
+
+std::int64_t scale_rows(const WeightView& view) {
+  return (view.rows + view.block_rows - 1) / view.block_rows;
+}
+
+std::int64_t scale_count(const WeightView& view) { return scale_rows(view) * view.scale_cols(); }
+
+class TensorList {
+ public:
+  TensorList(const MiniMaxM2Config& config, const ModelWeights& weights,
+             const SaveWeightsOptions& options)
+      : config_(config), weights_(weights), options_(options) {}
+
+  std::vector<SavedTensor> make() {
+    if (options_.hub_names) {
+      add_head();
+      matrix({Part::kEmbedTokens}, weights_.embed_tokens);
+      for (std::int64_t layer = 0; layer < num_layers(); ++layer) add_hub_layer(layer);
+      vector({Part::kNorm}, weights_.norm);
+    } else {
+      matrix({Part::kEmbedTokens}, weights_.embed_tokens);
+      for (std::int64_t layer = 0; layer < num_layers(); ++layer) add_internal_layer(layer);
+      vector({Part::kNorm}, weights_.norm);
+      add_head();
+    }
+    return std::move(tensors_);
+  }
+
+ private:
+  using Member = WeightView ExpertWeights::*;
+
+  [[nodiscard]] std::int64_t num_layers() const { return std::ssize(weights_.layers); }
+  [[nodiscard]] const LayerWeights& layer_at(std::int64_t layer) const {
+    return weights_.layers[static_cast<std::size_t>(layer)];
+  }
+
+  void add_head() {
+    if (options_.head && !weights_.tied) matrix({Part::kLmHead}, weights_.lm_head);
+  }
+
+  void add_hub_layer(std::int64_t layer) {
+    const LayerWeights& weights = layer_at(layer);
+    vector({Part::kInputNorm, layer}, weights.input_norm);
+    vector({Part::kCorrectionBias, layer}, weights.correction_bias);
+    experts(Part::kExpertDown, layer, &ExpertWeights::down);
+    experts_of_two(layer);
+    matrix({Part::kGate, layer}, weights.gate);
+    vector({Part::kPostAttentionNorm, layer}, weights.post_attention_norm);
+    vector({Part::kKNorm, layer}, weights.k_norm);
+    matrix({Part::kK, layer}, weights.k);
+    matrix({Part::kAttnOut, layer}, weights.attn_out);
+    vector({Part::kQNorm, layer}, weights.q_norm);
+    matrix({Part::kQ, layer}, weights.q);
+    matrix({Part::kV, layer}, weights.v);
+  }
+
+  void add_internal_layer(std::int64_t layer) {
+    const LayerWeights& weights = layer_at(layer);
+    matrix({Part::kQ, layer}, weights.q);
+    matrix({Part::kK, layer}, weights.k);
+    matrix({Part::kV, layer}, weights.v);
+    matrix({Part::kAttnOut, layer}, weights.attn_out);
+    vector({Part::kQNorm, layer}, weights.q_norm);
+    vector({Part::kKNorm, layer}, weights.k_norm);
+    vector({Part::kCorrectionBias, layer}, weights.correction_bias);
+    matrix({Part::kGate, layer}, weights.gate);
+    fused(Part::kFusedGateUp, layer, {&ExpertWeights::gate, &ExpertWeights::up});
+    fused(Part::kFusedDown, layer, {&ExpertWeights::down});
+    vector({Part::kInputNorm, layer}, weights.input_norm);
+    vector({Part::kPostAttentionNorm, layer}, weights.post_attention_norm);
+  }
+
+  // Weights of all experts first, then their scales, as the fused tensors are ordered.
+  void experts(Part part, std::int64_t layer, Member member) {
+    expert_weights(part, layer, member);
+    expert_scales(part, layer, member);
+  }
+  void experts_of_two(std::int64_t layer) {
+    expert_weights(Part::kExpertGate, layer, &ExpertWeights::gate);
+    expert_weights(Part::kExpertUp, layer, &ExpertWeights::up);
+    expert_scales(Part::kExpertGate, layer, &ExpertWeights::gate);
+    expert_scales(Part::kExpertUp, layer, &ExpertWeights::up);
+  }
+  void expert_weights(Part part, std::int64_t layer, Member member) {
+    const auto& list = layer_at(layer).experts;
+    for (std::size_t e = 0; e < list.size(); ++e) {
+      elements({part, layer, static_cast<std::int64_t>(e)}, list[e].*member);
+    }
+  }
+  void expert_scales(Part part, std::int64_t layer, Member member) {
+    const auto& list = layer_at(layer).experts;
+    for (std::size_t e = 0; e < list.size(); ++e) {
+      scales({part, layer, static_cast<std::int64_t>(e)}, list[e].*member);
+    }
+  }
+
+  void matrix(const Place& place, const WeightView& view) {
+    elements(place, view);
+    scales(place, view);
+  }
+
+  void elements(const Place& place, const WeightView& view) {
+    add(name(place), logical(view.data, view.dtype), {view.rows, view.cols},
+        [view, dtype = logical(view.data, view.dtype)](const Sink& sink) {
+          write_as(view.data, view.dtype, dtype, view.rows * view.cols, sink);
+        });
+  }
+
+  void scales(const Place& place, const WeightView& view) {
+    if (view.scale == nullptr) return;
+    add(name(place).append(kScaleSuffix), DType::kF32, {scale_rows(view), view.scale_cols()},
+        [view](const Sink& sink) { sink(scale_bytes(view)); });
+  }
+
+  static std::span<const std::byte> scale_bytes(const WeightView& view) {
+    return bytes_of(view.scale, scale_count(view) * static_cast<std::int64_t>(sizeof(float)));
+  }
+
+  void vector(const Place& place, const TensorView& view) {
+    const DType dtype = logical(view.data, view.dtype);
+    add(name(place), dtype, view.shape, [view, dtype](const Sink& sink) {
+      write_as(view.data, view.dtype, dtype, view.num_elements(), sink);
+    });
+  }
+
+  // One tensor of all experts: for each of them the members below each other.
+  void fused(Part part, std::int64_t layer, std::vector<Member> members) {
+    const auto& list = layer_at(layer).experts;
+    const WeightView& first = list.front().*members.front();
+    const DType dtype = logical(first.data, first.dtype);
+    check_fusable(part, layer, members);
+    const auto factor = std::ssize(members);
+    const auto count = std::ssize(list);
+    add(name({part, layer}), dtype, {count, factor * first.rows, first.cols},
+        [&list, members, dtype](const Sink& sink) {
+          for (const ExpertWeights& expert : list) {
+            for (const Member member : members) {
+              const WeightView& view = expert.*member;
+              write_as(view.data, view.dtype, dtype, view.rows * view.cols, sink);
+            }
+          }
+        });
+    if (first.scale == nullptr) return;
+    add(name({part, layer}).append(kScaleSuffix), DType::kF32,
+        {count, factor * scale_rows(first), first.scale_cols()},
+        [&list, members](const Sink& sink) {
+          for (const ExpertWeights& expert : list) {
+            for (const Member member : members) sink(scale_bytes(expert.*member));
+          }
+        });
+  }
+
+  void check_fusable(Part part, std::int64_t layer, const std::vector<Member>& members) const {
+    const auto& list = layer_at(layer).experts;
+    const WeightView& first = list.front().*members.front();
+    for (const ExpertWeights& expert : list) {
+      for (const Member member : members) {
+        const WeightView& view = expert.*member;
+        M2_REQUIRE(ErrorCode::kUnsupported,
+                   logical(view.data, view.dtype) == logical(first.data, first.dtype),
+                   "save: ", tensor_name({part, layer}).internal,
+                   ": its experts have different types; save with the hub's names");
+      }
+    }
+    M2_REQUIRE(ErrorCode::kUnsupported,
+               first.scale == nullptr || members.size() == 1 || first.rows % first.block_rows == 0,
+               "save: ", tensor_name({part, layer}).internal, ": blocks of ", first.block_rows,
+               " rows do not divide the ", first.rows,
+               " rows of an expert; save with the hub's names");
+  }
+
+  [[nodiscard]] DType logical(const void* data, DType stored) const {
+    const auto found = weights_.logical_dtypes.find(data);
+    return found == weights_.logical_dtypes.end() ? stored : found->second;
+  }
+
+  [[nodiscard]] std::string name(const Place& place) const {
+    const TensorName names = tensor_name(place);
+    std::string text = options_.hub_names ? names.hub : names.internal;
+    constexpr std::string_view kPrefix = "model.";
+    return !options_.head && text.starts_with(kPrefix) ? text.substr(kPrefix.size()) : text;
+  }
+
+  void add(std::string name, DType dtype, const Shape& shape,
+           SafetensorsWriter::Producer producer) {
+    tensors_.push_back({std::move(name), dtype, shape, std::move(producer)});
+  }
+
+  const MiniMaxM2Config& config_;
+  const ModelWeights& weights_;
+  const SaveWeightsOptions& options_;
+  std::vector<SavedTensor> tensors_;
+};
+
+}  // namespace
+
+std::vector<SavedTensor> saved_tensors(const MiniMaxM2Config& config, const ModelWeights& weights,
+                                       const SaveWeightsOptions& options) {
+  return TensorList(config, weights, options).make();
+}
+
+}  // namespace m2

@@ -21,25 +21,31 @@ namespace fs = std::filesystem;
 
 using Shard = std::vector<const SavedTensor*>;
 
-// As the reference fills them: in order, a tensor larger than the limit alone in a shard that is
+// As the reference fills them: in order, a storage larger than the limit alone in a shard that is
 // closed at once while the one being filled stays open.
 std::vector<Shard> split(const std::vector<SavedTensor>& tensors, std::int64_t limit) {
   std::vector<Shard> shards;
   Shard open;
-  std::int64_t bytes = 0;
-  for (const SavedTensor& tensor : tensors) {
-    const std::int64_t size = tensor.num_bytes();
-    if (size > limit) {
-      shards.push_back({&tensor});
+  std::int64_t open_bytes = 0;
+  for (std::size_t begin = 0; begin < tensors.size();) {
+    Shard storage;
+    std::int64_t bytes = 0;
+    const std::int64_t number = tensors[begin].storage;
+    for (; begin < tensors.size() && tensors[begin].storage == number; ++begin) {
+      storage.push_back(&tensors[begin]);
+      bytes += tensors[begin].num_bytes();
+    }
+    if (bytes > limit) {
+      shards.push_back(std::move(storage));
       continue;
     }
-    if (bytes + size > limit) {
+    if (open_bytes + bytes > limit) {
       shards.push_back(std::move(open));
       open = {};
-      bytes = 0;
+      open_bytes = 0;
     }
-    open.push_back(&tensor);
-    bytes += size;
+    open.insert(open.end(), storage.begin(), storage.end());
+    open_bytes += bytes;
   }
   if (!open.empty()) shards.push_back(std::move(open));
   return shards;
@@ -146,7 +152,7 @@ void save_weights(const MiniMaxM2Config& config, const ModelWeights& weights,
                   const fs::path& directory, const SaveWeightsOptions& options) {
   M2_REQUIRE(ErrorCode::kInvalidArgument, options.variant.find('/') == std::string::npos,
              "variant: \"", options.variant, "\" cannot be part of a file name");
-  const std::vector<SavedTensor> tensors = saved_tensors(config, weights, options);
+  const std::vector<SavedTensor> tensors = saved_tensors(weights, options);
   const std::vector<Shard> shards = split(tensors, options.max_shard_bytes);
   std::vector<std::unique_ptr<AtomicFile>> files;
   std::set<std::string> written;

@@ -44,9 +44,8 @@ std::int64_t scale_count(const WeightView& view) { return scale_rows(view) * vie
 
 class TensorList {
  public:
-  TensorList(const MiniMaxM2Config& config, const ModelWeights& weights,
-             const SaveWeightsOptions& options)
-      : config_(config), weights_(weights), options_(options) {}
+  TensorList(const ModelWeights& weights, const SaveWeightsOptions& options)
+      : weights_(weights), options_(options) {}
 
   std::vector<SavedTensor> make() {
     if (options_.hub_names) {
@@ -79,8 +78,9 @@ class TensorList {
     const LayerWeights& weights = layer_at(layer);
     vector({Part::kInputNorm, layer}, weights.input_norm);
     vector({Part::kCorrectionBias, layer}, weights.correction_bias);
-    experts(Part::kExpertDown, layer, &ExpertWeights::down);
-    experts_of_two(layer);
+    experts(layer, {{Part::kExpertDown, &ExpertWeights::down}});
+    experts(layer,
+            {{Part::kExpertGate, &ExpertWeights::gate}, {Part::kExpertUp, &ExpertWeights::up}});
     matrix({Part::kGate, layer}, weights.gate);
     vector({Part::kPostAttentionNorm, layer}, weights.post_attention_norm);
     vector({Part::kKNorm, layer}, weights.k_norm);
@@ -108,26 +108,19 @@ class TensorList {
   }
 
   // Weights of all experts first, then their scales, as the fused tensors are ordered.
-  void experts(Part part, std::int64_t layer, Member member) {
-    expert_weights(part, layer, member);
-    expert_scales(part, layer, member);
-  }
-  void experts_of_two(std::int64_t layer) {
-    expert_weights(Part::kExpertGate, layer, &ExpertWeights::gate);
-    expert_weights(Part::kExpertUp, layer, &ExpertWeights::up);
-    expert_scales(Part::kExpertGate, layer, &ExpertWeights::gate);
-    expert_scales(Part::kExpertUp, layer, &ExpertWeights::up);
-  }
-  void expert_weights(Part part, std::int64_t layer, Member member) {
+  void experts(std::int64_t layer, std::vector<std::pair<Part, Member>> parts) {
     const auto& list = layer_at(layer).experts;
-    for (std::size_t e = 0; e < list.size(); ++e) {
-      elements({part, layer, static_cast<std::int64_t>(e)}, list[e].*member);
-    }
-  }
-  void expert_scales(Part part, std::int64_t layer, Member member) {
-    const auto& list = layer_at(layer).experts;
-    for (std::size_t e = 0; e < list.size(); ++e) {
-      scales({part, layer, static_cast<std::int64_t>(e)}, list[e].*member);
+    for (const bool scale : {false, true}) {
+      bool begun = false;
+      for (const auto& [part, member] : parts) {
+        for (std::size_t e = 0; e < list.size(); ++e) {
+          const Place place{part, layer, static_cast<std::int64_t>(e)};
+          same_storage_ = begun;
+          scale ? scales(place, list[e].*member) : elements(place, list[e].*member);
+          begun = true;
+        }
+      }
+      same_storage_ = false;
     }
   }
 
@@ -220,20 +213,22 @@ class TensorList {
 
   void add(std::string name, DType dtype, const Shape& shape,
            SafetensorsWriter::Producer producer) {
-    tensors_.push_back({std::move(name), dtype, shape, std::move(producer)});
+    if (!same_storage_) ++storage_;
+    tensors_.push_back({std::move(name), dtype, shape, std::move(producer), storage_});
   }
 
-  const MiniMaxM2Config& config_;
   const ModelWeights& weights_;
   const SaveWeightsOptions& options_;
   std::vector<SavedTensor> tensors_;
+  std::int64_t storage_ = 0;
+  bool same_storage_ = false;  // the next tensor belongs to the one before it
 };
 
 }  // namespace
 
-std::vector<SavedTensor> saved_tensors(const MiniMaxM2Config& config, const ModelWeights& weights,
+std::vector<SavedTensor> saved_tensors(const ModelWeights& weights,
                                        const SaveWeightsOptions& options) {
-  return TensorList(config, weights, options).make();
+  return TensorList(weights, options).make();
 }
 
 }  // namespace m2

@@ -14,6 +14,9 @@ struct SavedTensor {
   DType dtype = DType::kF32;
   Shape shape;
   SafetensorsWriter::Producer producer;  // reads the weights when it runs
+  /// Tensors with the same number are parts of one tensor of the reference (the fused experts),
+  /// stay in one file and follow each other.
+  std::int64_t storage = 0;
 
   [[nodiscard]] std::int64_t num_bytes() const {
     return shape.num_elements() * static_cast<std::int64_t>(dtype_size(dtype));
@@ -23,7 +26,7 @@ struct SavedTensor {
 /// Hub names: the natural order of the internal names. Internal names: the order in which the
 /// reference registers its modules. Throws kUnsupported when the experts of a layer cannot be fused
 /// because their types differ or their scale blocks would reach over the border of two matrices.
-std::vector<SavedTensor> saved_tensors(const MiniMaxM2Config& config, const ModelWeights& weights,
+std::vector<SavedTensor> saved_tensors(const ModelWeights& weights,
                                        const SaveWeightsOptions& options);
 
 }  // namespace m2

@@ -47,11 +47,12 @@ class EditedCheckpoint {
     return *this;
   }
 
-  ModelWeights load(LoadReport* report = nullptr, const LoadProgress& progress = {}) {
+  ModelWeights load(LoadReport* report = nullptr, const LoadProgress& progress = {},
+                    const WeightLoadOptions& options = {}) {
     SafetensorsWriter writer;
     for (const auto& [name, view] : tensors) writer.add(name, view);
     writer.write(dir_.path() / "model.safetensors");
-    return load_weights(config, Checkpoint::open(dir_.path()), report, progress);
+    return load_weights(config, Checkpoint::open(dir_.path()), report, progress, options);
   }
   std::string error() {
     return error_of([this] { load(); });

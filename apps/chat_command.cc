@@ -63,7 +63,7 @@ class Chat {
  private:
   void greet() {
     if (!stdin_is_terminal()) return;
-    const auto& directory = options_.session.model.directory;
+    const std::filesystem::path directory(options_.session.model.name);
     print(std::string(colors().bold) + directory.filename().string() + std::string(colors().reset) +
           ", " + format_count(session_.generator->context()) +
           " tokens of context. /help lists the "

@@ -8,25 +8,39 @@
 namespace m2::app {
 
 void add_model_options(CLI::App& command, ModelOptions& options) {
-  command.add_option("-m,--model", options.directory, "Model directory (config.json, safetensors)")
+  command
+      .add_option("-m,--model", options.name,
+                  "Model directory (config.json, safetensors) or hub id")
       ->required();
   command.add_option("-t,--threads", options.num_threads, "Threads (default: every core)")
       ->check(CLI::Range(1, 1024));
-  command.add_option("--device", options.device, "\"cpu\", \"cuda\" or \"cuda:<index>\"")
+  command
+      .add_option(
+          "--device-map,--device", options.device_map,
+          "\"cpu\", \"cuda\", \"cuda:<index>\", \"auto\", \"balanced\", \"balanced_low_0\" or "
+          "\"sequential\"")
+      ->capture_default_str();
+  command
+      .add_option("--dtype", options.dtype,
+                  "Type of the weights: \"auto\", \"float32\", \"bfloat16\" or \"float16\"")
+      ->capture_default_str();
+  command.add_option("--revision", options.revision, "Branch, tag or commit of a hub id")
       ->capture_default_str();
 }
 
 std::unique_ptr<LoadedModel> load_model(const ModelOptions& options) {
   LoadProgressLine line;
-  auto loaded = std::make_unique<LoadedModel>(
-      options.directory, LoadOptions{.device = options.device,
-                                     .num_threads = options.num_threads,
-                                     .progress = [&](std::int64_t done, std::int64_t total) {
-                                       line.show(done, total);
-                                     }});
-  for (const std::string& warning : loaded->warnings()) {
+  FromPretrainedOptions load;
+  load.device_map = options.device_map;
+  load.dtype = options.dtype;
+  load.revision = options.revision;
+  load.num_threads = options.num_threads;
+  load.progress = [&](std::int64_t done, std::int64_t total) { line.show(done, total); };
+  auto loaded = std::make_unique<LoadedModel>(options.name, load);
+  for (const std::string& warning : loaded->info().warnings) {
     std::fprintf(stderr, "m2: warning: %s\n", warning.c_str());
   }
+  if (options.device_map != "cpu") std::fputs(loaded->info().device_report.c_str(), stderr);
   return loaded;
 }
 

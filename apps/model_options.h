@@ -1,7 +1,6 @@
 // Loading a model, the same way in every command.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -14,15 +13,18 @@ class App;
 namespace m2::app {
 
 struct ModelOptions {
-  std::filesystem::path directory;
+  std::string name;  // directory or hub id
   int num_threads = 0;
-  std::string device = "cpu";
+  std::string device_map = "cpu";
+  std::string dtype = "auto";
+  std::string revision = "main";
 };
 
-/// --model, --threads and --device.
+/// --model, --threads, --device-map, --dtype and --revision.
 void add_model_options(CLI::App& command, ModelOptions& options);
 
-/// Loads with a progress line and prints warnings on standard error.
+/// Loads with a progress line; prints warnings, and where modules went when there was a choice, on
+/// standard error.
 std::unique_ptr<LoadedModel> load_model(const ModelOptions& options);
 
 }  // namespace m2::app

@@ -27,7 +27,7 @@ ALLOWED = {
     "engine": "base tensor ops kv model generation",
     "chat": "base text jinja",
     "api": "base tensor quant text jinja checkpoint ops backends kv model generation hub chat",
-    "service": "base tensor quant text jinja checkpoint ops backends kv model generation engine chat",
+    "service": "base tensor quant text jinja checkpoint ops backends kv model generation engine chat hub api",
 }
 APPS = "service"
 

@@ -228,9 +228,9 @@ class MiniMaxM2ForCausalLM {
   void save_pretrained(const std::filesystem::path& directory,
                        const SavePretrainedOptions& options = {}) const;
 
-  /// New vocabulary size, rounded up to a multiple of pad_to_multiple_of (0: not). New rows are
-  /// drawn from the distribution of the old ones (mean_resizing) or as in a fresh model. Embedding
-  /// and head become float32 in memory. Returns the new size.
+  /// New vocabulary size (0: the present one), rounded up to a multiple of pad_to_multiple_of (0:
+  /// not). New rows are drawn from the distribution of the old ones (mean_resizing) or as in a fresh
+  /// model. Embedding and head get memory of their own, in their type. Returns the new size.
   std::int64_t resize_token_embeddings(std::int64_t new_num_tokens,
                                        std::int64_t pad_to_multiple_of = 0,
                                        bool mean_resizing = true, std::uint64_t seed = 0);

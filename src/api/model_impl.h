@@ -8,6 +8,7 @@
 #include "m2/generation_config.h"
 #include "m2/modeling.h"
 #include "model/causal_lm.h"
+#include "model/weights.h"
 
 namespace m2 {
 
@@ -16,6 +17,8 @@ struct MiniMaxM2Model::Impl {
   std::unique_ptr<CausalLm> causal_lm;  // never null; replaced when the vocabulary is resized
   GenerationConfig generation_config;
   std::map<std::string, std::string> device_map;  // module to device, as in LoadingInfo
+  /// In the host's memory, mostly mapped files: what is saved and resized.
+  std::shared_ptr<const ModelWeights> host_weights;
 };
 
 }  // namespace m2

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -45,6 +46,15 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+void prefetch_memory(const void* data, std::size_t bytes) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  const std::uintptr_t begin = address / page * page;
+  // A hint: what the system makes of it changes nothing but the time.
+  static_cast<void>(
+      ::madvise(reinterpret_cast<void*>(begin), address + bytes - begin, MADV_WILLNEED));
 }
 
 }  // namespace m2

@@ -28,4 +28,7 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// Asks the system to read the pages of a mapping soon; for other memory it does nothing.
+void prefetch_memory(const void* data, std::size_t bytes);
+
 }  // namespace m2

@@ -44,8 +44,9 @@ ModelWeights place_weights(const ModelWeights& weights, const Placement& placeme
     report(static_cast<std::int64_t>(i) + 2);
   }
   placed.norm = placement.head->place(weights.norm, placed.owners);
-  // A tied head is the embedding itself, unless it is used elsewhere.
-  const bool shared = weights.tied && placement.head == placement.embedding;
+  // A tied head, or that of a bare model, is the embedding itself, unless it is used elsewhere.
+  const bool shared = weights.lm_head.data == weights.embed_tokens.data &&
+                      placement.head == placement.embedding;
   placed.lm_head =
       shared ? placed.embed_tokens : placement.head->place(weights.lm_head, placed.owners);
   report(total);

@@ -3,38 +3,42 @@
 #include <algorithm>
 #include <utility>
 
-#include "backends/backends.h"
+#include "api/model_impl.h"
 #include "base/error.h"
 #include "base/memory_info.h"
-#include "checkpoint/checkpoint.h"
-#include "generation/generate/generate.h"
+#include "hub/model_directory.h"
 #include "model/inspect.h"
-#include "model/place_weights.h"
 
 namespace m2 {
 
-LoadedModel::LoadedModel(const std::filesystem::path& directory, const LoadOptions& options)
-    : directory_(directory),
-      config_(MiniMaxM2Config::from_pretrained(directory, {.warnings = &warnings_})),
-      generation_config_(GenerationConfig::from_pretrained(directory)) {
-  if (std::filesystem::exists(directory / "tokenizer.json")) {
-    tokenizer_ = Tokenizer::from_pretrained(directory);
-    M2_REQUIRE(
-        ErrorCode::kCorruptFile, std::cmp_less_equal(tokenizer_->id_limit(), config_.vocab_size),
-        (directory / "tokenizer.json").string(), ": token ids up to ", tokenizer_->id_limit() - 1,
-        ", but vocab_size of config.json is ", config_.vocab_size);
-  }
-  const ModelWeights mapped =
-      load_weights(config_, Checkpoint::open(directory), &report_, options.progress);
-  std::ranges::copy(report_.warnings, std::back_inserter(warnings_));
-  for (const std::string& name : report_.unexpected) {
-    warnings_.push_back("unexpected tensor " + name + " is not used");
-  }
-  const std::shared_ptr<Backend> backend = make_backend(options.device, options.num_threads);
-  const Placement placement = Placement::on(backend, config_.num_hidden_layers);
-  causal_lm_ = std::make_unique<CausalLm>(
-      config_, std::make_shared<const ModelWeights>(place_weights(mapped, placement)), placement);
+namespace {
+
+std::filesystem::path find_directory(const std::string& name,
+                                     const FromPretrainedOptions& options) {
+  HubOptions hub;
+  hub.revision = options.revision;
+  hub.cache_dir = options.cache_dir;
+  hub.token = options.token;
+  hub.force_download = options.force_download;
+  hub.local_files_only = options.local_files_only;
+  hub.allow_patterns = {"*.json", "*.safetensors", "*.jinja"};
+  return hub::model_directory(name, hub);
 }
+
+}  // namespace
+
+LoadedModel::LoadedModel(const std::string& name, const FromPretrainedOptions& options)
+    : directory_(find_directory(name, options)),
+      model_(MiniMaxM2ForCausalLM::from_pretrained(directory_.string(), options, &info_)) {
+  if (!std::filesystem::exists(directory_ / "tokenizer.json")) return;
+  tokenizer_ = Tokenizer::from_pretrained(directory_);
+  M2_REQUIRE(
+      ErrorCode::kCorruptFile, std::cmp_less_equal(tokenizer_->id_limit(), config().vocab_size),
+      (directory_ / "tokenizer.json").string(), ": token ids up to ", tokenizer_->id_limit() - 1,
+      ", but vocab_size of config.json is ", config().vocab_size);
+}
+
+CausalLm& LoadedModel::causal_lm() { return *model_.impl().causal_lm; }
 
 const Tokenizer& LoadedModel::tokenizer() const {
   M2_REQUIRE(ErrorCode::kNotFound, tokenizer_.has_value(), directory_.string(),
@@ -43,7 +47,7 @@ const Tokenizer& LoadedModel::tokenizer() const {
 }
 
 std::int64_t LoadedModel::num_valid_tokens() const {
-  return tokenizer_ ? static_cast<std::int64_t>(tokenizer_->id_limit()) : config_.vocab_size;
+  return tokenizer_ ? static_cast<std::int64_t>(tokenizer_->id_limit()) : config().vocab_size;
 }
 
 GenerateOutput LoadedModel::generate(const GenerateInputs& inputs, const GenerationConfig& call,
@@ -51,15 +55,14 @@ GenerateOutput LoadedModel::generate(const GenerateInputs& inputs, const Generat
   const GenerateOptions options = {.tokenizer = tokenizer_ ? &*tokenizer_ : nullptr,
                                    .stop = stop,
                                    .num_valid_tokens = num_valid_tokens()};
-  return generation::generate(generation::generating_model(*causal_lm_, generation_config_),
-                              nullptr, inputs, call, options);
+  return model_.generate(inputs, call, options);
 }
 
 std::int64_t LoadedModel::default_context() const {
   const std::int64_t free_bytes = available_memory_bytes() / 2;
-  if (free_bytes == 0) return config_.max_position_embeddings;
-  const std::int64_t fitting = free_bytes / kv_bytes_per_token(config_, DType::kF32);
-  return std::clamp<std::int64_t>(fitting, 1, config_.max_position_embeddings);
+  if (free_bytes == 0) return config().max_position_embeddings;
+  const std::int64_t fitting = free_bytes / kv_bytes_per_token(config(), DType::kF32);
+  return std::clamp<std::int64_t>(fitting, 1, config().max_position_embeddings);
 }
 
 }  // namespace m2

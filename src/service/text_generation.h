@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/engine.h"
 #include "engine/request.h"
 #include "m2/generation_config.h"
 #include "service/loaded_model.h"

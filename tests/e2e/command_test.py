@@ -121,6 +121,19 @@ class Parts(unittest.TestCase):
         self.assertEqual([len(row) for row in sequences], [8, 8])
         self.assertEqual(sequences[0][:3], [5, 6, 7])
 
+    def test_device_map_and_type(self):
+        prompt = ["generate", "--model", MODEL, "--prompt", "Hello", "--max-new-tokens", 8]
+        plain, quiet = run(*prompt)
+        placed, report = run(*prompt, "--device-map", "auto")
+        self.assertEqual(placed, plain)
+        self.assertIn("cpu: model.embed_tokens - lm_head (", report)
+        self.assertNotIn("lm_head", quiet)
+        self.assertEqual(run(*prompt, "--dtype", "float32")[0], plain)
+        error = run(*prompt, "--device-map", "cuda:99", code=1)[1]
+        self.assertIn('device "cuda:99" is not available here; there is "cpu"', error)
+        error = run(*prompt, "--dtype", "int8", code=1)[1]
+        self.assertIn('expected "auto", "float32", "bfloat16" or "float16"', error)
+
     def test_inspect(self):
         report = run_json("inspect", "--model", MODEL, "--json", "--tensors", "--context", 100)
         weights, config = report["weights"], report["config"]

@@ -27,7 +27,7 @@ using testing::HasSubstr;
 class ShippedModel : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    loaded_ = std::make_unique<LoadedModel>(test::shipped_model(), LoadOptions{});
+    loaded_ = std::make_unique<LoadedModel>(test::shipped_model(), FromPretrainedOptions{});
     generator_ = std::make_unique<TextGenerator>(*loaded_, 0);
   }
   static void TearDownTestSuite() {

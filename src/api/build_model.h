@@ -1,0 +1,27 @@
+// From weights in the host's memory to a model on its devices.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "api/model_impl.h"
+#include "model/device_plan.h"
+
+namespace m2 {
+
+struct BuildOptions {
+  DeviceMap device_map;
+  std::string attn_implementation = "sdpa";
+  int num_threads = 0;
+};
+
+struct BuiltModel {
+  std::shared_ptr<MiniMaxM2Model::Impl> impl;
+  DevicePlan plan;
+};
+
+/// Plans, makes the backends, places the weights and has those of the processor read ahead.
+BuiltModel build_model(const MiniMaxM2Config& config, std::shared_ptr<const ModelWeights> weights,
+                       const BuildOptions& options);
+
+}  // namespace m2

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from typing import Any
 
 import numpy as np
 
 INTEGERS = "integers"
-MASK = "a mask"
+POSITIONS = "integers or booleans"
+MASK = "integers, booleans or floats"
 FLOATS = "floats"
 
-_NUMPY_KINDS = {INTEGERS: "iu", MASK: "biuf", FLOATS: "f"}
+_NUMPY_KINDS = {INTEGERS: "iu", POSITIONS: "biu", MASK: "biuf", FLOATS: "f"}
 
 
-def torch_module() -> Any | None:
+def torch_module() -> Any:
     """torch if the program has imported it; the package itself never needs it."""
     return sys.modules.get("torch")
 
@@ -36,16 +38,12 @@ def _type_error(name: str, kind: str, dtype: Any) -> TypeError:
 def _from_torch(name: str, value: Any, kind: str) -> Any:
     torch = torch_module()
     value = value.detach()
-    is_float = value.dtype.is_floating_point
-    if value.dtype.is_complex or (kind == INTEGERS and (is_float or value.dtype == torch.bool)):
+    letter = "f" if value.dtype.is_floating_point else "b" if value.dtype == torch.bool else "i"
+    if value.dtype.is_complex or letter not in _NUMPY_KINDS[kind]:
         raise _type_error(name, kind, value.dtype)
-    if kind == FLOATS and not is_float:
-        raise _type_error(name, kind, value.dtype)
-    if kind == INTEGERS and value.dtype not in (torch.int64, torch.int32):
+    if letter == "i" and value.dtype not in (torch.int64, torch.int32):
         value = value.to(torch.int64)
-    if kind == MASK and is_float:
-        value = value.to(torch.float32)
-    if kind == FLOATS and value.dtype == torch.float64:
+    elif letter == "f" and (kind == MASK or value.dtype == torch.float64):
         value = value.to(torch.float32)
     return value.cpu().contiguous()
 
@@ -53,12 +51,12 @@ def _from_torch(name: str, value: Any, kind: str) -> Any:
 def _from_numpy(name: str, value: np.ndarray, kind: str) -> np.ndarray:
     if value.dtype.kind not in _NUMPY_KINDS[kind]:
         raise _type_error(name, kind, value.dtype)
-    if value.dtype.kind == "u" or (kind == INTEGERS and value.dtype.itemsize < 4):
+    if value.dtype.kind == "u" or (value.dtype.kind == "i" and value.dtype.itemsize < 4):
         value = value.astype(np.int64)
     elif value.dtype.kind == "f" and (kind == MASK or value.dtype.itemsize > 4):
         value = value.astype(np.float32, copy=False)
     # A native byte order and rows without gaps are all that the library takes.
-    return np.require(value, dtype=value.dtype.newbyteorder("="), requirements="CA")
+    return np.require(value, dtype=value.dtype.newbyteorder("="), requirements=["C", "A"])
 
 
 def as_array(name: str, value: Any, kind: str = INTEGERS) -> Any:
@@ -87,9 +85,12 @@ def to_kind(value: Any, torch_wanted: bool) -> Any:
     """A result of the extension (NumPy) as the caller's kind of array; the memory is shared."""
     if value is None or not torch_wanted:
         return value
-    import torch
+    return importlib.import_module("torch").from_numpy(value)
 
-    return torch.from_numpy(value)
+
+def scalar_to_kind(value: float | None, torch_wanted: bool) -> Any:
+    """A float32 without dimensions."""
+    return None if value is None else to_kind(np.asarray(value, dtype=np.float32), torch_wanted)
 
 
 def to_kinds(values: Any, torch_wanted: bool) -> tuple | None:

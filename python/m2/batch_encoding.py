@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from typing import Any
 
@@ -27,9 +28,7 @@ def to_tensor(values: Any, return_tensors: str) -> Any:
         ) from error
     if kind == "np" or importlib.util.find_spec("torch") is None:
         return array
-    import torch
-
-    return torch.from_numpy(array)
+    return importlib.import_module("torch").from_numpy(array)
 
 
 class BatchEncoding(dict):

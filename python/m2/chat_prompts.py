@@ -8,6 +8,7 @@ from typing import Any, Sequence
 
 from . import _m2
 from .batch_encoding import BatchEncoding
+from .special_tokens import SpecialTokens
 
 
 def _to_json(name: str, value: Any) -> str:
@@ -24,7 +25,7 @@ def is_batch(conversation: Any) -> bool:
     return bool(conversation) and isinstance(conversation[0], (list, tuple))
 
 
-def render(templates: Any, conversation: list[dict[str, Any]], *, tools: list | None,
+def render(templates: Any, conversation: Sequence, *, tools: list | None,
            documents: list | None, variables: dict[str, Any], template_name: str,
            add_generation_prompt: bool, continue_final_message: bool) -> _m2.RenderedPrompt:
     """The prompt of one conversation."""
@@ -48,10 +49,9 @@ def assistant_mask(encoding: _m2.Encoding, spans: list[tuple[int, int]]) -> list
             for begin, end in encoding.offsets]
 
 
-class ChatPrompts:
+class ChatPrompts(SpecialTokens):
     """Base of the tokenizer: its chat template."""
 
-    _tokenizer: _m2.Tokenizer
     _directory: str
     _templates: _m2.ChatTemplate | None
     _chat_template: Any
@@ -82,7 +82,7 @@ class ChatPrompts:
         """(templates, the name of the one wanted or "")"""
         is_source = source is not None and "{" in source
         if is_source or self._has_own_template:
-            text = source if is_source else self.get_chat_template()
+            text = source if source is not None and is_source else self.get_chat_template()
             return _m2.ChatTemplate.from_source(
                 text, bos_token=self.bos_token or "", eos_token=self.eos_token or ""), ""
         if self._templates is None:

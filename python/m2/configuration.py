@@ -120,7 +120,7 @@ class MiniMaxM2Config:
     @property
     def rotary_dim_in_use(self) -> int:
         """The leading dimensions of a head that rotate."""
-        return _m2.rotary_dim(self._native_json(), self._strict)
+        return _m2.rotary_dim(self.to_native_json(), self._strict)
 
     def to_dict(self) -> dict[str, Any]:
         """Every attribute, generic ones included."""
@@ -144,14 +144,15 @@ class MiniMaxM2Config:
         with open(path, "w", encoding="utf-8") as file:
             file.write(self.to_json_string(use_diff))
 
-    def _native_json(self) -> str:
+    def to_native_json(self) -> str:
+        """For the library itself."""
         values = {key: value for key, value in self.__dict__.items()
                   if key != "_strict" and (key not in _GENERIC or value != _GENERIC[key])}
         return json.dumps(values)
 
     def validate(self) -> None:
         """Raises what the constructor raises, for attributes that were changed since."""
-        _m2.config_from_json(self._native_json(), self._strict)
+        _m2.config_from_json(self.to_native_json(), self._strict)
 
     def update(self, values: dict[str, Any]) -> None:
         for key, value in values.items():
@@ -176,20 +177,22 @@ class MiniMaxM2Config:
             return cls.from_dict(json.load(file), strict=strict)
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, *, strict: bool = False,
-                        return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
-        """`name` is a directory, a config.json or a hub id (with `revision` and the like).
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, *, strict: bool = False,
+        return_unused_kwargs: bool = False, **kwargs: Any,
+    ) -> Any:
+        """The name is a directory, a config.json or a hub id (with `revision` and the like).
 
         Raises FileNotFoundError or another OSError when there is none or it is damaged.
         """
         hub_options, kwargs = split_hub_options(kwargs)
-        path = os.fspath(name)
+        name = path = os.fspath(pretrained_model_name_or_path)
         if os.path.isfile(path):
             path = os.path.dirname(path) or "."
         config = cls.__new__(cls)
         directory = local_directory(path, ["config.json"], **hub_options)
         config._take(*_m2.config_from_pretrained(directory, strict), strict)
-        config.__dict__["_name_or_path"] = os.fspath(name)
+        config.__dict__["_name_or_path"] = name
         unused = {}
         for key, value in kwargs.items():
             if hasattr(config, key):

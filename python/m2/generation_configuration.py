@@ -30,7 +30,8 @@ FIELDS = (
     "force_words_ids", "prefill_chunk_size",
     "seed", "frequency_penalty", "presence_penalty",
 )
-_METADATA = ("_from_model_config", "transformers_version", "_commit_hash", "_original_object_hash")
+#: Written to files, without an effect.
+_METADATA = {"_from_model_config": None, "transformers_version": "5.1.0"}
 
 
 def _json_value(name: str, value: Any) -> Any:
@@ -65,18 +66,17 @@ class GenerationConfig:
 
     def __init__(self, **kwargs: Any) -> None:
         state = self.__dict__
-        state.update(dict.fromkeys(FIELDS))
+        state.update(dict.fromkeys(FIELDS), **_METADATA)
         state.update(kwargs)
         self.validate()
 
     def to_native(self) -> _m2.GenerationConfig:
         """For the library itself; checks everything."""
-        given = {key: value for key, value in self.__dict__.items()
-                 if value is not None and key not in _METADATA}
+        given = {key: value for key, value in self.__dict__.items() if value is not None}
         return _m2.GenerationConfig.from_json(to_json(given))
 
     def validate(self, strict: bool = False) -> None:
-        """Raises ValueError for fields that contradict each other; strict: for doubtful ones, too."""
+        """Raises ValueError for contradictions; with strict for doubtful settings, too."""
         native = self.to_native()
         doubts = native.warnings() if strict else []
         if doubts:
@@ -96,12 +96,15 @@ class GenerationConfig:
         return unused
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, GenerationConfig) and self.to_dict() == other.to_dict()
+        return isinstance(other, GenerationConfig) and self._options() == other._options()
 
     __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__} {self.to_json_string()}"
+        return f"{type(self).__name__} {self.to_json_string(ignore_metadata=True)}"
+
+    def _options(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in _METADATA}
 
     def to_dict(self) -> dict[str, Any]:
         return copy.deepcopy(self.__dict__)
@@ -110,8 +113,10 @@ class GenerationConfig:
         """The fields that are set."""
         return {key: value for key, value in self.to_dict().items() if value is not None}
 
-    def to_json_string(self, use_diff: bool = True) -> str:
+    def to_json_string(self, use_diff: bool = True, ignore_metadata: bool = False) -> str:
         values = self.to_diff_dict() if use_diff else self.to_dict()
+        if ignore_metadata:
+            values = {key: value for key, value in values.items() if key not in _METADATA}
         converted = {key: _json_value(key, value) for key, value in values.items()}
         return json.dumps(converted, indent=2, sort_keys=True) + "\n"
 
@@ -141,12 +146,15 @@ class GenerationConfig:
         return cls(**chosen, _from_model_config=True)
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, *, return_unused_kwargs: bool = False,
-                        **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, *,
+        return_unused_kwargs: bool = False, **kwargs: Any,
+    ) -> Any:
         """generation_config.json of a directory or hub id; else what its config.json says."""
         hub_options, kwargs = split_hub_options(kwargs)
         directory = local_directory(
-            os.fspath(name), ["generation_config.json", "config.json"], **hub_options)
+            os.fspath(pretrained_model_name_or_path),
+            ["generation_config.json", "config.json"], **hub_options)
         config = cls.from_native(_m2.GenerationConfig.from_pretrained(directory))
         unused = config.update(**kwargs)
         return (config, unused) if return_unused_kwargs else config

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 
+@dataclass(eq=False)
 class ModelOutput(OrderedDict):
     """An ordered record, used by attribute, key or position.
 

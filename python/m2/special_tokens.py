@@ -56,7 +56,8 @@ class SpecialTokens:
 
     @property
     def all_special_ids(self) -> list[int]:
-        return [self._tokenizer.token_to_id(token) for token in self.all_special_tokens]
+        ids = (self._tokenizer.token_to_id(token) for token in self.all_special_tokens)
+        return [i for i in ids if i is not None]
 
     def add_special_tokens(self, special_tokens_dict: dict[str, Any]) -> int:
         """Chooses tokens of the vocabulary; returns 0, for none is added.

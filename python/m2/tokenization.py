@@ -13,7 +13,7 @@ from .arrays import to_lists
 from .batch_encoding import BatchEncoding
 from .chat_prompts import ChatPrompts
 from .hub import local_directory, split_hub_options
-from .special_tokens import SPECIAL_TOKENS, SpecialTokens, token_text
+from .special_tokens import SPECIAL_TOKENS, token_text
 
 #: Longer than any text: a tokenizer whose files give no model_max_length.
 VERY_LARGE_INTEGER = int(1e30)
@@ -30,7 +30,7 @@ def _side(name: str, value: str) -> _m2.Side:
     return getattr(_m2.Side, value)
 
 
-class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
+class PreTrainedTokenizer(ChatPrompts):
     """A byte-level BPE tokenizer with its chat template. Made by from_pretrained()."""
 
     model_input_names = ["input_ids", "attention_mask"]
@@ -55,8 +55,10 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
         self._has_own_template = "chat_template" in options
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike, **kwargs: Any) -> PreTrainedTokenizer:
-        """`name` is a directory or a hub id (with `revision` and the like).
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any,
+    ) -> PreTrainedTokenizer:
+        """The name is a directory or a hub id (with `revision` and the like).
 
         Other keyword arguments win over tokenizer_config.json: padding_side, pad_token, ...
         Raises FileNotFoundError without a tokenizer.json, OSError for a damaged one.
@@ -64,8 +66,8 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
         hub_options, options = split_hub_options(kwargs)
         for ignored in ("use_fast", "config", "tokenizer_type"):
             options.pop(ignored, None)
-        directory = local_directory(os.fspath(name), _FILES, **hub_options)
-        return cls(directory, name_or_path=os.fspath(name), **options)
+        name = os.fspath(pretrained_model_name_or_path)
+        return cls(local_directory(name, _FILES, **hub_options), name_or_path=name, **options)
 
     def _read_config(self) -> dict[str, Any]:
         path = os.path.join(self._directory, "tokenizer_config.json")
@@ -100,15 +102,18 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
         del add_special_tokens, verbose
         rows, pairs, is_batch = self._rows(text, text_pair, is_split_into_words)
         cut = self._truncation(truncation, max_length, stride, padding)
-        fill = self._padding(padding, max_length, pad_to_multiple_of, padding_side, cut)
-        literal = self.split_special_tokens if split_special_tokens is None else split_special_tokens
+        fill = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
+        literal = split_special_tokens
+        if literal is None:
+            literal = self.split_special_tokens
         if is_split_into_words:
             encodings = self._tokenizer.encode_words_batch(rows, literal, cut, fill)
         else:
             encodings = self._tokenizer.encode_batch(rows, pairs, literal, cut, fill)
         samples = list(range(len(encodings)))
         if return_overflowing_tokens:
-            samples = [i for i, row in enumerate(encodings) for _ in range(1 + len(row.overflowing))]
+            samples = [i for i, row in enumerate(encodings)
+                       for _ in range(1 + len(row.overflowing))]
             encodings = [part for row in encodings for part in (row, *row.overflowing)]
         columns: dict[str, Any] = {"input_ids": [row.ids for row in encodings]}
         if return_token_type_ids:
@@ -125,7 +130,8 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
         if return_overflowing_tokens:
             columns["overflow_to_sample_mapping"] = samples
         elif not is_batch and return_tensors is None:
-            columns = {key: values[0] for key, values in columns.items()}
+            columns = {key: values if key == "length" else values[0]
+                       for key, values in columns.items()}
         return BatchEncoding(columns, encodings).convert_to_tensors(return_tensors)
 
     def _rows(self, text: Any, text_pair: Any, words: bool) -> tuple[list, list | None, bool]:
@@ -146,8 +152,9 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
                     padding: bool | str) -> _m2.Truncation | None:
         if truncation is None and max_length is not None and padding is False:
             truncation = True
-        name = {True: "longest_first", None: "do_not_truncate", False: "do_not_truncate"}.get(
-            truncation, truncation)
+        names: dict[Any, Any] = {
+            True: "longest_first", None: "do_not_truncate", False: "do_not_truncate"}
+        name = names.get(truncation, truncation)
         if name == "do_not_truncate":
             return None
         if name not in ("longest_first", "only_first", "only_second"):
@@ -162,9 +169,9 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
                               _side("truncation_side", self.truncation_side))
 
     def _padding(self, padding: bool | str, max_length: int | None, multiple_of: int | None,
-                 side: str | None, cut: _m2.Truncation | None) -> _m2.Padding | None:
-        del cut
-        name = {True: "longest", False: "do_not_pad"}.get(padding, padding)
+                 side: str | None) -> _m2.Padding | None:
+        names: dict[Any, Any] = {True: "longest", False: "do_not_pad"}
+        name = names.get(padding, padding)
         if name == "do_not_pad":
             return None
         if name not in ("longest", "max_length"):
@@ -175,8 +182,9 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
         if name == "max_length":
             length = self.model_max_length if max_length is None else max_length
             length = None if length > 2**62 else length
-        return _m2.Padding(length, multiple_of or 0, _side("padding_side", side or self.padding_side),
-                           self.pad_token_id, self.pad_token)
+        return _m2.Padding(
+            length, multiple_of or 0, _side("padding_side", side or self.padding_side),
+            self.pad_token_id, self.pad_token)
 
     def encode(self, text: Any, text_pair: Any = None, **kwargs: Any) -> Any:
         """The ids alone."""
@@ -193,9 +201,10 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
             return_tensors: str | None = None) -> BatchEncoding:
         """Brings rows of one or more encodings to one length."""
         if isinstance(encoded_inputs, (list, tuple)):
-            encoded_inputs = {key: [row[key] for row in encoded_inputs] for key in encoded_inputs[0]}
+            encoded_inputs = {key: [row[key] for row in encoded_inputs]
+                              for key in encoded_inputs[0]}
         columns = {key: [to_lists(row) for row in rows] for key, rows in encoded_inputs.items()}
-        fill = self._padding(padding, max_length, pad_to_multiple_of, padding_side, None)
+        fill = self._padding(padding, max_length, pad_to_multiple_of, padding_side)
         ids = columns["input_ids"]
         columns.setdefault("attention_mask", [[1] * len(row) for row in ids])
         if fill is not None:
@@ -213,7 +222,7 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
     # ---- Ids to text ------------------------------------------------------------------------
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False,
-               clean_up_tokenization_spaces: bool | None = None) -> str | list[str]:
+               clean_up_tokenization_spaces: bool | None = None) -> Any:
         """The text of ids [N]; of rows [R, N] a list of texts."""
         ids = to_lists(token_ids)
         if isinstance(ids, int):
@@ -226,10 +235,10 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
         return self._tokenizer.decode(list(ids), skip_special_tokens, clean_up_tokenization_spaces)
 
     def batch_decode(self, sequences: Any, skip_special_tokens: bool = False,
-                     clean_up_tokenization_spaces: bool | None = None) -> list[str]:
-        """One text for each row of [R, N] ids."""
-        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces)
-                for row in to_lists(sequences)]
+                     clean_up_tokenization_spaces: bool | None = None) -> Any:
+        """One text for each row of [R, N] ids; ids [N] are one row."""
+        texts = self.decode(sequences, skip_special_tokens, clean_up_tokenization_spaces)
+        return texts if isinstance(texts, list) else [texts]
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         ids = to_lists(ids)
@@ -247,7 +256,7 @@ class PreTrainedTokenizer(ChatPrompts, SpecialTokens):
             return self.unk_token_id if found is None else found
         return [self.convert_tokens_to_ids(token) for token in tokens]
 
-    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> Any:
         return self.decode(self.convert_tokens_to_ids(tokens))
 
     # ---- Vocabulary and files ---------------------------------------------------------------

@@ -1,12 +1,14 @@
 // MiniMaxM2Config: JSON text in, standardised JSON text out.
 #include "bindings.h"
 
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include "m2/config.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace m2::python {
@@ -14,10 +16,10 @@ namespace {
 
 // (standardised text, warnings)
 template <typename Read>
-nb::tuple read_config(bool strict, const Read& read) {
+std::pair<std::string, std::vector<std::string>> read_config(bool strict, const Read& read) {
   std::vector<std::string> warnings;
   const MiniMaxM2Config config = read(ConfigOptions{.strict = strict, .warnings = &warnings});
-  return nb::make_tuple(config.to_json(), warnings);
+  return {config.to_json(), warnings};
 }
 
 }  // namespace

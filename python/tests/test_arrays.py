@@ -1,7 +1,7 @@
 import unittest
 
 import numpy as np
-from m2.arrays import FLOATS, INTEGERS, MASK, as_array
+from m2.arrays import FLOATS, INTEGERS, MASK, POSITIONS, as_array
 
 
 class AsArrayTest(unittest.TestCase):
@@ -21,6 +21,8 @@ class AsArrayTest(unittest.TestCase):
             (INTEGERS, np.arange(3, dtype=">i8"), np.int64),
             (MASK, np.zeros(3, np.float64), np.float32),
             (MASK, [True, False], np.bool_),
+            (POSITIONS, [True, False], np.bool_),
+            (POSITIONS, np.zeros(3, np.int16), np.int64),
             (FLOATS, np.zeros(3, np.float64), np.float32),
         ):
             with self.subTest(kind=kind, array=array):

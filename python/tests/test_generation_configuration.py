@@ -13,7 +13,8 @@ class GenerationConfigTest(unittest.TestCase):
         config = m2.GenerationConfig()
         self.assertIsNone(config.max_new_tokens)
         self.assertIsNone(config.temperature)
-        self.assertEqual(json.loads(config.to_json_string()), {})
+        self.assertEqual(json.loads(config.to_json_string()), {"transformers_version": "5.1.0"})
+        self.assertEqual(repr(config), "GenerationConfig {}\n")
         with self.assertRaises(AttributeError):
             _ = config.no_such_field
 

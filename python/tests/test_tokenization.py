@@ -86,6 +86,7 @@ class TokenizerTest(unittest.TestCase):
         self.assertEqual(self.tokenizer.decode(100), "d")
         self.assertEqual(self.tokenizer.batch_decode(np.array([[100], [101]])), ["d", "e"])
         self.assertEqual(self.tokenizer.batch_decode([[100], [101, 100]]), ["d", "ed"])
+        self.assertEqual(self.tokenizer.batch_decode([100, 101]), ["de"])
         text = self.tokenizer.decode([100, 2004], skip_special_tokens=True)
         self.assertEqual(text, "d")
 
@@ -135,7 +136,8 @@ class TokenizerTest(unittest.TestCase):
         self.assertEqual(ids.count(2004), honest.count(2004))
 
     def test_other_templates(self):
-        source = "{{ messages[0].content }}{{ eos_token }}{{ mood }}{% generation %}!{% endgeneration %}"
+        source = ("{{ messages[0].content }}{{ eos_token }}{{ mood }}"
+                  "{% generation %}!{% endgeneration %}")
         self.assertEqual(
             self.tokenizer.apply_chat_template(
                 MESSAGES, chat_template=source, tokenize=False, mood="x"), "hi[e~[x!")

@@ -191,6 +191,10 @@ class MiniMaxM2Model {
   [[nodiscard]] bool training() const;
   void manual_seed(std::uint64_t seed);
 
+  /// Parameters that are not buffers, without those of a head of its own.
+  [[nodiscard]] std::int64_t num_parameters() const;
+  [[nodiscard]] const std::map<std::string, std::string>& device_map() const;
+
   struct Impl;
 
  private:

@@ -3,6 +3,7 @@
 #include "api/model_impl.h"
 #include "base/error.h"
 #include "m2/modeling.h"
+#include "model/inspect.h"
 
 namespace m2 {
 namespace {
@@ -34,5 +35,14 @@ MoeModelOutputWithPast MiniMaxM2Model::forward(const ForwardInputs& inputs) {
 void MiniMaxM2Model::train(bool mode) { impl_->causal_lm->train(mode); }
 bool MiniMaxM2Model::training() const { return impl_->causal_lm->training(); }
 void MiniMaxM2Model::manual_seed(std::uint64_t seed) { impl_->causal_lm->manual_seed(seed); }
+
+std::int64_t MiniMaxM2Model::num_parameters() const {
+  const ComponentSizes counts = count_parameters(impl_->causal_lm->decoder().config());
+  return counts.parameters() - counts.lm_head;
+}
+
+const std::map<std::string, std::string>& MiniMaxM2Model::device_map() const {
+  return impl_->device_map;
+}
 
 }  // namespace m2

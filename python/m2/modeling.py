@@ -49,6 +49,7 @@ class PreTrainedModel:
             attn_implementation=attn_implementation, seed=seed, num_threads=num_threads,
             strict=config._strict, **device_arguments(device_map, None))
         self._take(native, config)
+        self.train()  # as a fresh module of the reference; from_pretrained() gives one that is not
 
     def _take(self, native: Any, config: MiniMaxM2Config) -> None:
         self._native = native
@@ -116,6 +117,33 @@ class PreTrainedModel:
     def dtype(self) -> str:
         """The element type of the weights; activations are float32."""
         return self.config.dtype or "float32"
+
+    def num_parameters(self) -> int:
+        """Parameters that are not buffers; each shared tensor once."""
+        return self._native.num_parameters()
+
+    @property
+    def hf_device_map(self) -> dict[str, str]:
+        """Where every module is."""
+        return self._native.device_map()
+
+    @property
+    def device(self) -> Device:
+        """Where the model's first module is."""
+        return Device(next(iter(self.hf_device_map.values()), "cpu"))
+
+    def to(self, device: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Itself for the device that it is on. Weights are placed when a model is loaded.
+
+        Raises NotImplementedError for anything else: load with device_map or dtype instead.
+        """
+        wanted = Device("" if device is None else device_name(device))
+        same = wanted.type == self.device.type and wanted.index in (None, self.device.index)
+        if args or kwargs or not same:
+            raise NotImplementedError(
+                f"a model does not move: it is on {self.device}; load it with "
+                "from_pretrained(..., device_map=..., dtype=...) where you want it")
+        return self
 
     @property
     def training(self) -> bool:
@@ -249,30 +277,3 @@ class MiniMaxM2ForCausalLM(GenerationMixin, PreTrainedModel):
             size, pad_to_multiple_of or 0, mean_resizing, seed)
         self.config.vocab_size = size
         return size
-
-    def num_parameters(self) -> int:
-        """Parameters that are not buffers; each shared tensor once."""
-        return self._native.num_parameters()
-
-    @property
-    def hf_device_map(self) -> dict[str, str]:
-        """Where every module is."""
-        return self._native.device_map()
-
-    @property
-    def device(self) -> Device:
-        """Where the model's first module is."""
-        return Device(next(iter(self.hf_device_map.values()), "cpu"))
-
-    def to(self, device: Any = None, *args: Any, **kwargs: Any) -> MiniMaxM2ForCausalLM:
-        """Itself for the device that it is on. Weights are placed when a model is loaded.
-
-        Raises NotImplementedError for anything else: load with device_map or dtype instead.
-        """
-        wanted = Device("" if device is None else device_name(device))
-        same = wanted.type == self.device.type and wanted.index in (None, self.device.index)
-        if args or kwargs or not same:
-            raise NotImplementedError(
-                f"a model does not move: it is on {self.device}; load it with "
-                "from_pretrained(..., device_map=..., dtype=...) where you want it")
-        return self

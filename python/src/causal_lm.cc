@@ -2,8 +2,6 @@
 #include "generate.h"
 #include "models.h"
 
-#include <nanobind/stl/map.h>
-
 #include <cstdint>
 
 namespace m2::python {
@@ -25,9 +23,7 @@ void bind_causal_lm(nb::module_& module) {
       .def("generate", &generate, nb::arg("call"), nb::arg("kwargs"))
       .def("resize_token_embeddings", &MiniMaxM2ForCausalLM::resize_token_embeddings,
            nb::arg("new_num_tokens"), nb::arg("pad_to_multiple_of"), nb::arg("mean_resizing"),
-           nb::arg("seed"), nb::call_guard<nb::gil_scoped_release>())
-      .def("num_parameters", &MiniMaxM2ForCausalLM::num_parameters)
-      .def("device_map", &MiniMaxM2ForCausalLM::device_map);
+           nb::arg("seed"), nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace m2::python

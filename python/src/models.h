@@ -4,6 +4,8 @@
 #include "forward.h"
 #include "loading.h"
 
+#include <nanobind/stl/map.h>
+
 #include <optional>
 #include <string>
 #include <utility>
@@ -75,7 +77,9 @@ void bind_model_methods(nb::class_<Model>& model) {
       .def("save_pretrained", &save_model<Model>, nb::arg("directory"), nb::arg("kwargs"))
       .def("train", &Model::train, nb::arg("mode") = true)
       .def_prop_ro("training", &Model::training)
-      .def("manual_seed", &Model::manual_seed, nb::arg("seed"));
+      .def("manual_seed", &Model::manual_seed, nb::arg("seed"))
+      .def("num_parameters", &Model::num_parameters)
+      .def("device_map", &Model::device_map);
 }
 
 }  // namespace m2::python

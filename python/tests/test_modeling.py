@@ -156,12 +156,15 @@ class ModelTest(unittest.TestCase):
     def test_attributes(self):
         model = tiny_model()
         self.assertEqual(model.num_parameters(), 23040)
+        self.assertEqual(model.model.num_parameters(), 23040 - 64 * 32)
+        self.assertEqual(str(model.model.device), "cpu")
         self.assertEqual((str(model.device), model.device.type), ("cpu", "cpu"))
         self.assertEqual(model.dtype, "float32")
         self.assertIs(model.to("cpu"), model)
         with self.assertRaises(NotImplementedError):
             model.to("cuda")
         self.assertFalse(model.training)
+        self.assertTrue(m2.MiniMaxM2Model(tiny_config()).training)
         self.assertTrue(model.train().training)
         self.assertFalse(model.eval().training)
         self.assertEqual(model.generation_config.eos_token_id, 2)

@@ -77,7 +77,8 @@ void WeightViews::count(const CheckpointTensor& tensor) {
 // True when the matrix has scales; exactly the F8_E4M3 ones do.
 bool WeightViews::check_scaled(const FoundTensor& found) const {
   const DType dtype = found.weight->view.dtype;
-  M2_REQUIRE(ErrorCode::kUnsupported, is_matrix_dtype(dtype), "checkpoint: ", found.name.both(),
+  const bool supported = is_matrix_dtype(dtype) || dtype == DType::kF64;
+  M2_REQUIRE(ErrorCode::kUnsupported, supported, "checkpoint: ", found.name.both(),
              ": weights of dtype ", dtype_name(dtype), " are not supported");
   if (dtype != DType::kF8E4M3) {
     M2_REQUIRE(ErrorCode::kCorruptFile, found.scale == nullptr, "checkpoint: ", found.name.both(),
@@ -200,11 +201,18 @@ TensorView WeightViews::initial_vector(const FoundTensor& found, std::int64_t si
   return made.view();
 }
 
+// No operation reads float64: it becomes float32.
+WeightView WeightViews::stored(const FoundTensor& found, std::int64_t rows, std::int64_t cols) {
+  const TensorView& view = found.weight->view;
+  if (view.dtype != DType::kF64) return {view.data, view.dtype, rows, cols};
+  return {as_float(*found.weight), DType::kF32, rows, cols};
+}
+
 WeightView WeightViews::matrix(const FoundTensor& found, std::int64_t rows, std::int64_t cols) {
   if (!fits(found, {rows, cols})) {
     return may_initialize(found) ? initial_matrix(found, rows, cols) : WeightView{};
   }
-  WeightView view{found.weight->view.data, found.weight->view.dtype, rows, cols};
+  WeightView view = stored(found, rows, cols);
   if (check_scaled(found)) {
     set_blocks(view, rows, cols);
     view.scale = scales(found, {ceil_div(rows, view.block_rows), view.scale_cols()});
@@ -217,7 +225,7 @@ std::vector<WeightView> WeightViews::stack(const FoundTensor& found, const Shape
   if (!fits(found, shape)) return {};
   const std::int64_t rows = shape[1] / parts;
   const std::int64_t cols = shape[2];
-  WeightView view{found.weight->view.data, found.weight->view.dtype, rows, cols};
+  WeightView view = stored(found, rows, cols);
   std::int64_t scale_step = 0;  // from one view to the next of the same entry
   std::int64_t entry_scales = 0;
   if (check_scaled(found)) {

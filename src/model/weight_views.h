@@ -51,6 +51,7 @@ class WeightViews {
   void count(const CheckpointTensor& tensor);
   [[nodiscard]] DType logical_dtype(const FoundTensor& found, DType stored) const;
   [[nodiscard]] DType initial_dtype() const;
+  WeightView stored(const FoundTensor& found, std::int64_t rows, std::int64_t cols);
   WeightView convert(const FoundTensor& found, const WeightView& view);
   WeightView converted_copy(const WeightView& view, DType dtype);
   TensorView initial_vector(const FoundTensor& found, std::int64_t size);

@@ -299,10 +299,13 @@ TEST(WeightErrors, OneTensorUnderTwoNames) {
 
 TEST(WeightErrors, UnsupportedDtypeIsNamed) {
   EditedCheckpoint edited("gqa");
-  edited.put("model.layers.0.self_attn.v_proj.weight", DType::kF64, {32, 32});
+  edited.put("model.layers.0.self_attn.v_proj.weight", DType::kI64, {32, 32});
   EXPECT_EQ(edited.error(),
-            "unsupported: checkpoint: model.layers.0.self_attn.v_proj.weight: weights of dtype F64 "
+            "unsupported: checkpoint: model.layers.0.self_attn.v_proj.weight: weights of dtype I64 "
             "are not supported");
+  EditedCheckpoint doubles("gqa");
+  doubles.put("model.layers.0.self_attn.v_proj.weight", DType::kF64, {32, 32});
+  EXPECT_EQ(doubles.error(), "no error");
   EditedCheckpoint integers("gqa");
   integers.put("model.norm.weight", DType::kI32, {32});
   EXPECT_THAT(integers.error(), HasSubstr("model.norm.weight: dtype I32 is not supported"));

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -138,6 +139,23 @@ std::shared_ptr<MiniMaxM2Model::Impl> load(const std::string& name,
   return built.impl;
 }
 
+// What a configuration says about generation; its class's defaults count here, as no file is read.
+GenerationConfig generation_config_of(const MiniMaxM2Config& config) {
+  const auto id = [](std::int64_t value) { return static_cast<std::int32_t>(value); };
+  GenerationConfig result;
+  if (config.bos_token_id) result.bos_token_id = id(*config.bos_token_id);
+  if (config.pad_token_id) result.pad_token_id = id(*config.pad_token_id);
+  if (!config.eos_token_ids.empty()) {
+    result.eos_token_id.emplace();
+    std::ranges::transform(config.eos_token_ids, std::back_inserter(*result.eos_token_id), id);
+  }
+  result.use_cache = config.use_cache;
+  result.output_hidden_states = config.output_hidden_states;
+  result.output_attentions = config.output_attentions;
+  result.neutral["_from_model_config"] = "true";
+  return result;
+}
+
 std::shared_ptr<MiniMaxM2Model::Impl> make(MiniMaxM2Config config, const FromConfigOptions& options,
                                            bool head) {
   const DType dtype = require_dtype(options.dtype);
@@ -149,11 +167,13 @@ std::shared_ptr<MiniMaxM2Model::Impl> make(MiniMaxM2Config config, const FromCon
   weights.initialize_missing = true;
   weights.seed = options.seed;
   weights.head = head;
-  return build_model(config,
-                     std::make_shared<const ModelWeights>(
-                         load_weights(config, Checkpoint::empty(), nullptr, {}, weights)),
-                     {options.device_map, options.attn_implementation, options.num_threads})
-      .impl;
+  auto impl = build_model(config,
+                          std::make_shared<const ModelWeights>(
+                              load_weights(config, Checkpoint::empty(), nullptr, {}, weights)),
+                          {options.device_map, options.attn_implementation, options.num_threads})
+                  .impl;
+  impl->generation_config = generation_config_of(config);
+  return impl;
 }
 
 }  // namespace

@@ -188,6 +188,7 @@ TEST(FromPretrained, SaysWhereEverythingIs) {
 TEST(FromConfig, IsSeededAndSavesAndLoads) {
   const auto config = test::tiny_config();
   MiniMaxM2ForCausalLM model(config, {.seed = 7});
+  EXPECT_EQ(model.generation_config().eos_token_id, std::vector<std::int32_t>{2});
   MiniMaxM2ForCausalLM same(config, {.seed = 7});
   MiniMaxM2ForCausalLM other(config, {.seed = 8});
   EXPECT_EQ(values(model), values(same));

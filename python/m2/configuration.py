@@ -10,6 +10,7 @@ from typing import Any
 
 from . import _m2
 from .hub import local_directory, split_hub_options
+from .json_floats import read_floats, write_floats
 
 #: Attributes of every configuration and their defaults; written to files only when changed.
 _GENERIC: dict[str, Any] = {
@@ -26,7 +27,6 @@ _GENERIC: dict[str, Any] = {
     "_name_or_path": "",
 }
 _REFERENCE_VERSION = "5.1.0"
-_NON_FINITE = {"Infinity": float("inf"), "-Infinity": float("-inf"), "NaN": float("nan")}
 
 
 def dtype_name(dtype: Any) -> str | None:
@@ -35,25 +35,6 @@ def dtype_name(dtype: Any) -> str | None:
         return dtype
     name = getattr(dtype, "__name__", None) or getattr(dtype, "name", None) or str(dtype)
     return name.removeprefix("torch.")
-
-
-def _read_floats(value: Any) -> Any:
-    """{"__float__": "Infinity"} and siblings, as configuration files write them, become floats."""
-    if isinstance(value, dict):
-        if set(value) == {"__float__"}:
-            return _NON_FINITE.get(value["__float__"], value)
-        return {key: _read_floats(item) for key, item in value.items()}
-    return [_read_floats(item) for item in value] if isinstance(value, list) else value
-
-
-def _write_floats(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _write_floats(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_write_floats(item) for item in value]
-    if isinstance(value, float) and (value != value or value in _NON_FINITE.values()):
-        return {"__float__": "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"}
-    return value
 
 
 class MiniMaxM2Config:
@@ -68,6 +49,7 @@ class MiniMaxM2Config:
 
     model_type = "minimax_m2"
     attribute_map = {"num_experts": "num_local_experts"}
+    _other_names = {**attribute_map, "rope_scaling": "rope_parameters"}
     keys_to_ignore_at_inference = ["past_key_values"]
 
     def __init__(self, *, strict: bool = False, **kwargs: Any) -> None:
@@ -85,18 +67,18 @@ class MiniMaxM2Config:
         state.update(copy.deepcopy(_GENERIC))
         for key, value in json.loads(text).items():
             if key not in ("model_type", "transformers_version"):
-                state[key] = _read_floats(value)
+                state[key] = read_floats(value)
         state["id2label"] = {int(key): name for key, name in state["id2label"].items()}
         for sentence in sentences:
             warnings.warn(sentence, stacklevel=4)
 
-    # `num_experts` is another name of num_local_experts.
+    # `num_experts` is another name of num_local_experts, `rope_scaling` of rope_parameters.
     def __setattr__(self, name: str, value: Any) -> None:
-        name = self.attribute_map.get(name, name)
+        name = self._other_names.get(name, name)
         self.__dict__[name] = dtype_name(value) if name == "dtype" else value
 
     def __getattr__(self, name: str) -> Any:  # only for what is not in __dict__
-        target = type(self).attribute_map.get(name)
+        target = type(self)._other_names.get(name)
         if target is None or target not in self.__dict__:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return self.__dict__[target]
@@ -138,7 +120,7 @@ class MiniMaxM2Config:
     def to_json_string(self, use_diff: bool = True) -> str:
         values = self.to_diff_dict() if use_diff else self.to_dict()
         values.pop("_name_or_path", None)
-        return json.dumps(_write_floats(values), indent=2, sort_keys=True) + "\n"
+        return json.dumps(write_floats(values), indent=2, sort_keys=True) + "\n"
 
     def to_json_file(self, path: str | os.PathLike, use_diff: bool = True) -> None:
         with open(path, "w", encoding="utf-8") as file:

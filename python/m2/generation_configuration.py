@@ -10,6 +10,7 @@ from typing import Any
 from . import _m2
 from .arrays import to_lists
 from .hub import local_directory, split_hub_options
+from .json_floats import read_floats, write_floats
 
 #: The reference's fields in its order, then those of this library.
 FIELDS = (
@@ -37,7 +38,7 @@ _METADATA = {"_from_model_config": None, "transformers_version": "5.1.0"}
 def _json_value(name: str, value: Any) -> Any:
     """What JSON can carry: arrays as lists, objects with to_dict() as dictionaries."""
     if name == "sequence_bias" and isinstance(value, dict):
-        return [[list(ids), float(bias)] for ids, bias in value.items()]
+        value = [[list(ids), bias] for ids, bias in value.items()]
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if isinstance(value, (list, tuple)):
@@ -49,7 +50,7 @@ def to_json(values: dict[str, Any]) -> str:
     """The text that the library reads. Raises TypeError that names a value of a strange type."""
     converted = {}
     for name, value in values.items():
-        converted[name] = _json_value(name, value)
+        converted[name] = write_floats(_json_value(name, value))
         try:
             json.dumps(converted[name])
         except TypeError as error:
@@ -117,7 +118,7 @@ class GenerationConfig:
         values = self.to_diff_dict() if use_diff else self.to_dict()
         if ignore_metadata:
             values = {key: value for key, value in values.items() if key not in _METADATA}
-        converted = {key: _json_value(key, value) for key, value in values.items()}
+        converted = {key: write_floats(_json_value(key, value)) for key, value in values.items()}
         return json.dumps(converted, indent=2, sort_keys=True) + "\n"
 
     def save_pretrained(self, directory: str | os.PathLike) -> None:
@@ -135,14 +136,13 @@ class GenerationConfig:
 
     @classmethod
     def from_native(cls, native: _m2.GenerationConfig) -> GenerationConfig:
-        return cls(**json.loads(native.to_json()))
+        return cls(**read_floats(json.loads(native.to_json())))
 
     @classmethod
     def from_model_config(cls, config: Any) -> GenerationConfig:
         """What a model configuration says about generation."""
         values = config.to_dict()
-        chosen = {key: values[key] for key in FIELDS if values.get(key) is not None
-                  and not key.startswith("output_")}
+        chosen = {key: values[key] for key in FIELDS if values.get(key) is not None}
         return cls(**chosen, _from_model_config=True)
 
     @classmethod

@@ -11,7 +11,7 @@ from .arrays import to_lists
 
 
 class BaseStreamer:
-    """put() gets the prompt [P] first, then each step's token [1]; then end() is called."""
+    """put() gets the prompt [1, P] first, then each step's token [1]; then end() is called."""
 
     def put(self, value: Any) -> None:
         raise NotImplementedError

@@ -29,14 +29,17 @@ nb::object scores_view(std::span<float> scores) {
   return nb::cast(array, nb::rv_policy::reference);
 }
 
-// put(int64 array of its own), end().
+// put(int64 array of its own: the prompt [1, P], then every step's tokens [n]), end().
 class PythonStreamer final : public BaseStreamer {
  public:
   explicit PythonStreamer(nb::handle streamer) : streamer_(streamer) {}
 
   void put(std::span<const std::int64_t> ids) override {
     const nb::gil_scoped_acquire gil;
-    const nb::ndarray<nb::numpy, const std::int64_t, nb::ndim<1>> array(ids.data(), {ids.size()});
+    using Array = nb::ndarray<nb::numpy, const std::int64_t>;
+    const Array array =
+        prompt_ ? Array(ids.data(), {1, ids.size()}) : Array(ids.data(), {ids.size()});
+    prompt_ = false;
     streamer_.attr("put")(nb::cast(array, nb::rv_policy::copy));
   }
   void end() override {
@@ -46,6 +49,7 @@ class PythonStreamer final : public BaseStreamer {
 
  private:
   nb::handle streamer_;
+  bool prompt_ = true;
 };
 
 void take_processors(Keywords& keywords, GenerateOptions& options) {

@@ -210,7 +210,7 @@ class StreamerTest(unittest.TestCase):
 
         self.model.generate(**self.inputs, max_new_tokens=2, streamer=Streamer(),
                             eos_token_id=None)
-        self.assertEqual(calls[0], self.inputs.input_ids[0].tolist())
+        self.assertEqual(calls[0], self.inputs.input_ids.tolist())
         self.assertEqual([len(call) for call in calls[1:3]], [1, 1])
         self.assertEqual(calls[3:], ["end"])
 

@@ -33,7 +33,9 @@ class GenerationConfigTest(unittest.TestCase):
 
     def test_forms_of_values(self):
         for given, name, expected in (
-            (dict(sequence_bias={(4, 5): -1}), "sequence_bias", [[[4, 5], -1.0]]),
+            (dict(sequence_bias={(4, 0): -1.0}), "sequence_bias", [[[4, 0], -1.0]]),
+            (dict(sequence_bias={(4,): float("-inf")}), "sequence_bias",
+             [[[4], {"__float__": "-Infinity"}]]),
             (dict(suppress_tokens=np.array([3, 4])), "suppress_tokens", [3, 4]),
             (dict(eos_token_id=np.int64(7)), "eos_token_id", 7),
         ):

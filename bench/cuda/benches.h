@@ -33,7 +33,6 @@ class RandomWeights {
 /// The published model's sizes.
 [[nodiscard]] MiniMaxM2Config full_width_config();
 
-/// The mean number of different experts that `ids` [calls, T, K] name in a call.
 void bench_experts(CudaBackend& backend, DType dtype, Report& report);
 void bench_linear(CudaBackend& backend, DType dtype, Report& report);
 void bench_attention(CudaBackend& backend, Report& report);

@@ -1,5 +1,5 @@
 // Whole decode steps at the published width, with random weights that are made on the device.
-#include <cmath>
+#include <set>
 
 #include "base/error.h"
 #include "benches.h"
@@ -39,11 +39,31 @@ std::int64_t expert_bytes(const LayerWeights& layer) {
   return 2 * expert.gate.num_bytes() + expert.down.num_bytes();
 }
 
-// Different experts that T tokens hit, were routing independent and uniform.
-double expected_hits(const MiniMaxM2Config& config, std::int64_t num_tokens) {
-  const auto experts = static_cast<double>(config.num_local_experts);
-  const double missed = 1.0 - static_cast<double>(config.num_experts_per_tok) / experts;
-  return experts * (1.0 - std::pow(missed, static_cast<double>(num_tokens)));
+// Different experts that a step reads, the mean over the layers: chosen on the host again from the
+// router's logits.
+double count_hits(MiniMaxM2& model, const ModelWeights& weights, const Batch& batch, KvCache& cache,
+                  Backend& backend) {
+  const MiniMaxM2Config& config = model.config();
+  StudyOutputs study;
+  model.forward(batch, cache, {.study = {.router_logits = true}, .study_outputs = &study});
+  const Shape topk = {batch.num_tokens(), config.num_experts_per_tok};
+  const Tensor ids(DType::kI32, topk);
+  const Tensor chosen_weights(DType::kF32, topk);
+  const Tensor bias(DType::kF32, {config.num_local_experts});
+  std::vector<float> scores(static_cast<std::size_t>(config.num_local_experts));
+  std::vector<float> choice(scores.size());
+  std::size_t hits = 0;
+  for (std::size_t layer = 0; layer < weights.layers.size(); ++layer) {
+    backend.download(weights.layers[layer].correction_bias, bias.view());
+    const MoeRouteArgs args = {.gate = weights.layers[layer].gate,
+                               .correction_bias = bias.view(),
+                               .router_logits = study.router_logits[layer].view(),
+                               .topk_ids = ids.view(),
+                               .topk_weights = chosen_weights.view()};
+    for (std::int64_t t = 0; t < topk[0]; ++t) choose_experts(args, t, scores, choice);
+    hits += std::set(ids.as<std::int32_t>(), ids.as<std::int32_t>() + topk.num_elements()).size();
+  }
+  return static_cast<double>(hits) / static_cast<double>(weights.layers.size());
 }
 
 // One new token each of `num_seqs` sequences of kContext tokens.
@@ -103,13 +123,13 @@ void bench_decode(CudaBackend& backend, DType dtype, Report& report) {
         kv_bytes += static_cast<double>(part.num_bytes());
       }
     }
-    const double layer_bytes =
-        static_cast<double>(dense_bytes(weights->layers[0])) +
-        expected_hits(config, num_seqs) * static_cast<double>(expert_bytes(weights->layers[0]));
+    const double hits = count_hits(model, *weights, batch.get(), cache, backend);
+    const double layer_bytes = static_cast<double>(dense_bytes(weights->layers[0])) +
+                               hits * static_cast<double>(expert_bytes(weights->layers[0]));
     const double bytes = static_cast<double>(num_layers) * layer_bytes + kv_bytes;
     const double seconds = time_calls(backend, [&](int) { model.forward(batch.get(), cache); });
     report.add({concat("decode ", dtype_name(dtype), " ", num_layers, " layers B=", num_seqs,
-                       " without head"),
+                       " hit=", hits, " without head"),
                 seconds, bytes});
     const std::vector<std::int32_t> row = {0};
     const double head = time_calls(backend, [&](int) { model.logits(row); });

@@ -146,7 +146,7 @@ void bench_linear(CudaBackend& backend, DType dtype, Report& report) {
     std::int64_t cols;
   };
   constexpr int kCopies = 16;
-  for (const Size& size : {Size{"q", 6144, 3072}, Size{"k", 1024, 3072}, Size{"o", 3072, 6144}}) {
+  for (const Size& size : {Size{"qkv", 8192, 3072}, Size{"o", 3072, 6144}}) {
     RandomWeights weights(backend, dtype);
     std::vector<WeightView> copies;
     for (int i = 0; i < kCopies; ++i) copies.push_back(weights.matrix(size.rows, size.cols));

@@ -1,5 +1,7 @@
 #include "cuda/attention.cuh"
 
+#include "base/error.h"
+
 namespace m2::cuda {
 
 AttentionView attention_view(const AttentionArgs& args) {
@@ -41,6 +43,8 @@ AttentionView attention_view(const AttentionArgs& args) {
 
 void attention(const AttentionArgs& args, Context& context) {
   check(args);
+  M2_REQUIRE(ErrorCode::kUnsupported, !args.cache.quantized.present(),
+             "cuda: attention: quantised blocks of the KV cache are not supported");
   if (args.q.num_elements() == 0) return;
   if (fits_streaming_attention(args)) {
     streaming_attention(args, context);

@@ -1,6 +1,8 @@
 // What the operations of the CUDA backend share, and their entry points.
 #pragma once
 
+#include <span>
+
 #include "cuda/expert_tables.h"
 #include "cuda/runtime.h"
 #include "ops/backend.h"
@@ -31,6 +33,7 @@ struct Context {
 void embedding(const EmbeddingArgs& args, Context& context);
 void rms_norm(const RmsNormArgs& args, Context& context);
 void linear(const LinearArgs& args, Context& context);
+void linears(std::span<const LinearArgs> products, Context& context);
 void qk_norm_rope(const QkNormRopeArgs& args, Context& context);
 void kv_append(const KvAppendArgs& args, Context& context);
 void attention(const AttentionArgs& args, Context& context);

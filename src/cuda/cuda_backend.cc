@@ -126,6 +126,10 @@ void CudaBackend::rms_norm(const RmsNormArgs& args) { cuda::rms_norm(args, on_de
 
 void CudaBackend::linear(const LinearArgs& args) { cuda::linear(args, on_device().context); }
 
+void CudaBackend::linears(std::span<const LinearArgs> products) {
+  cuda::linears(products, on_device().context);
+}
+
 void CudaBackend::qk_norm_rope(const QkNormRopeArgs& args) {
   cuda::qk_norm_rope(args, on_device().context);
 }

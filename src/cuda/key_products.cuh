@@ -44,7 +44,7 @@ template <int kRows, int kHeadDim>
 struct Partial {
   float largest[kRows];  // in units of log2
   float sum[kRows];
-  float output[kRows][kHeadDim];
+  alignas(16) float output[kRows][kHeadDim];
 };
 
 // A lane's part of what a warp accumulates.

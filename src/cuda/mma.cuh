@@ -79,6 +79,18 @@ __device__ inline int quad_column(int column, int step) {
   return step / 2 * 32 + column * 8 + step % 2 * 4;
 }
 
+/// A power of two above a chunk's activations, and its inverse.
+struct ChunkScale {
+  float scale;
+  float inverse;
+};
+
+/// From the exponent of the largest one; kept normal at both ends.
+__device__ inline ChunkScale scale_above(float largest) {
+  const std::uint32_t exponent = min(max(__float_as_uint(largest) >> 23U, 2U), 250U) + 1U;
+  return {__uint_as_float(exponent << 23U), __uint_as_float((254U - exponent) << 23U)};
+}
+
 /// A token's activations of a chunk, as four neighbouring lanes hold them.
 struct TokenChunk {
   SplitQuad quads[kChunkSteps];
@@ -99,10 +111,9 @@ __device__ inline TokenChunk split_chunk(const float4 (&x)[kChunkSteps]) {
     }
     largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
     largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
-    // The power of two above the largest, from its exponent; kept normal at both ends.
-    const std::uint32_t exponent = min(max(__float_as_uint(largest) >> 23U, 2U), 250U) + 1U;
-    chunk.scale = __uint_as_float(exponent << 23U);
-    inverse = __uint_as_float((254U - exponent) << 23U);
+    const ChunkScale power = scale_above(largest);
+    chunk.scale = power.scale;
+    inverse = power.inverse;
   }
 #pragma unroll
   for (int step = 0; step < kChunkSteps; ++step) {

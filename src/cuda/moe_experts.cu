@@ -6,6 +6,7 @@
 #include "cuda/dispatch.h"
 #include "cuda/expert_groups.cuh"
 #include "cuda/moe_experts_plain.cuh"
+#include "cuda/one_token_experts.h"
 #include "cuda/row_stream.cuh"
 
 namespace m2::cuda {
@@ -104,46 +105,6 @@ __global__ void __launch_bounds__(kStreamThreads, kStreamBlocks<kTokenTiles>)
   }
 }
 
-struct DownOneToken {
-  const float* inner;             // [K, I]
-  const ExpertPointers* experts;  // [E]
-  const std::int32_t* topk_ids;   // [K]
-  const float* topk_weights;      // [K]
-  StreamShape shape;              // [H, I]
-  float* output;                  // [H]
-  int top_k;
-};
-
-// One token: a block takes a tile of rows of all its experts, a warp one expert after the other,
-// and their sums meet with the router's weights: no pass through memory between.
-template <DType kType>
-__global__ void __launch_bounds__(kStreamThreads, 2) down_one_token_kernel(DownOneToken args) {
-  __shared__ float partial[kMaxOneTokenExperts][kTileRows];
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int first_row = static_cast<int>(blockIdx.x) * kTileRows;
-  for (int j = warp; j < args.top_k; j += kStreamWarps) {
-    const ExpertPointers& expert = args.experts[args.topk_ids[j]];
-    const RowTile tiles[1] = {{expert.down, expert.down_scale, first_row}};
-    RowStream<kType, 1, 1> stream(args.shape, tiles, 0, args.shape.chunks);
-    stream.start();
-    const auto row_of = [&](int i) {
-      return i == 0 ? args.inner + std::int64_t{j} * args.shape.cols : nullptr;
-    };
-    LaneSums sums[1][1] = {};
-    stream.multiply(row_of, sums);
-    if (lane % 4 != 0) continue;  // the other lanes hold tokens that are not there
-    partial[j][lane / 4] = sums[0][0][0];
-    partial[j][lane / 4 + 8] = sums[0][0][2];
-  }
-  __syncthreads();
-  const int row = first_row + static_cast<int>(threadIdx.x);
-  if (threadIdx.x >= kTileRows || row >= args.shape.rows) return;
-  float sum = 0.0F;
-  for (int j = 0; j < args.top_k; ++j) sum += args.topk_weights[j] * partial[j][threadIdx.x];
-  args.output[row] += sum;
-}
-
 // output += the weighted sum over a token's slots, in the router's order. Grid: x along H, y
 // tokens.
 __global__ void combine_kernel(const float* down,          // [T * K, H]
@@ -196,6 +157,9 @@ class MoeExpertsCall {
 
   template <DType kType, int kTokenTiles>
   void run_stream() {
+    if (num_tokens_ == 1 && one_token_experts_fit(args_, context_)) {
+      return one_token_experts(args_, table_, inner_, context_);
+    }
     const ExpertGroupsView groups = group_by_expert(args_, kTokenTiles * kTileTokens, context_);
     const StreamShape gate = stream_shape(args_.experts.front().gate);
     gate_up_kernel<kType, kTokenTiles>
@@ -207,26 +171,11 @@ class MoeExpertsCall {
              .activation = args_.activation,
              .inner = inner_,
              .top_k = top_k_});
-    if (num_tokens_ == 1 && top_k_ <= kMaxOneTokenExperts) return launch_down_one_token<kType>();
     const StreamShape shape = stream_shape(args_.experts.front().down);
     down_kernel<kType, kTokenTiles>
         <<<grid(shape, kDownRows, groups), kStreamThreads, 0, stream()>>>(
             {.inner = inner_, .experts = table_, .groups = groups, .shape = shape, .down = down()});
     combine();
-  }
-
-  template <DType kType>
-  void launch_down_one_token() {
-    const StreamShape shape = stream_shape(args_.experts.front().down);
-    const auto num_blocks = static_cast<unsigned>((shape.rows + kTileRows - 1) / kTileRows);
-    down_one_token_kernel<kType><<<num_blocks, kStreamThreads, 0, stream()>>>(
-        {.inner = inner_,
-         .experts = table_,
-         .topk_ids = args_.topk_ids.as<std::int32_t>(),
-         .topk_weights = args_.topk_weights.as<float>(),
-         .shape = shape,
-         .output = args_.output.as<float>(),
-         .top_k = top_k_});
   }
 
   template <DType kType>

@@ -1,5 +1,6 @@
 #include "ops/moe_route.h"
 
+#include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/numeric.cuh"
 
@@ -22,52 +23,82 @@ __device__ std::uint64_t largest_of_warp(std::uint64_t value) {
   return value;
 }
 
-// One warp a token: K rounds of a maximum over E ranks in shared memory.
+// One warp a token: K rounds of a maximum over its ranks, kRanks in the registers of a lane.
+template <int kRanks>
 __global__ void choose_experts_kernel(const float* router_logits,    // [T, E]
                                       const float* correction_bias,  // [E]
                                       int num_experts, int top_k,
                                       std::int32_t* topk_ids,  // [T, K]
                                       float* topk_weights) {   // [T, K]
-  extern __shared__ std::uint64_t ranks[];                     // [E]
+  extern __shared__ float scores[];                            // [E], then [K] chosen ones
+  float* chosen = scores + num_experts;
+  const auto lane = static_cast<int>(threadIdx.x);
   const float* logits = router_logits + std::int64_t{blockIdx.x} * num_experts;
-  std::int32_t* ids = topk_ids + std::int64_t{blockIdx.x} * top_k;
-  float* weights = topk_weights + std::int64_t{blockIdx.x} * top_k;
-  for (int e = threadIdx.x; e < num_experts; e += 32) {
-    ranks[e] = rank_of(sigmoid(logits[e]) + correction_bias[e], e);
+  float loaded[kRanks];
+  float biases[kRanks];
+#pragma unroll
+  for (int i = 0; i < kRanks; ++i) {
+    const int e = lane + 32 * i;
+    loaded[i] = e < num_experts ? logits[e] : 0.0F;
+    biases[i] = e < num_experts ? __ldg(correction_bias + e) : 0.0F;
+  }
+  std::uint64_t ranks[kRanks];
+#pragma unroll
+  for (int i = 0; i < kRanks; ++i) {
+    const int e = lane + 32 * i;
+    const float score = sigmoid(loaded[i]);
+    if (e < num_experts) scores[e] = score;
+    ranks[i] = e < num_experts ? rank_of(score + biases[i], e) : 0;
   }
   __syncwarp();
 
   float sum = 0.0F;
   for (int j = 0; j < top_k; ++j) {
     std::uint64_t best = 0;
-    for (int e = threadIdx.x; e < num_experts; e += 32) best = ranks[e] > best ? ranks[e] : best;
+#pragma unroll
+    for (int i = 0; i < kRanks; ++i) best = ranks[i] > best ? ranks[i] : best;
     best = largest_of_warp(best);
+#pragma unroll
+    for (int i = 0; i < kRanks; ++i) ranks[i] = ranks[i] == best ? 0 : ranks[i];
     const auto id = static_cast<std::int32_t>(0xFFFFFFFFU - static_cast<std::uint32_t>(best));
-    const float score = sigmoid(logits[id]);
+    const float score = scores[id];
     sum += score;
-    if (threadIdx.x == 0) {
-      ranks[id] = 0;
-      ids[j] = id;
-      weights[j] = score;
+    if (lane == 0) {
+      chosen[j] = score;
+      topk_ids[std::int64_t{blockIdx.x} * top_k + j] = id;
     }
-    __syncwarp();
   }
-  for (int j = threadIdx.x; j < top_k; j += 32) weights[j] /= sum;
+  __syncwarp();
+  float* weights = topk_weights + std::int64_t{blockIdx.x} * top_k;
+  for (int j = lane; j < top_k; j += 32) weights[j] = chosen[j] / sum;
 }
+
+template <int kRanks>
+void choose(const MoeRouteArgs& args, Context& context) {
+  const auto num_tokens = static_cast<unsigned>(args.hidden_states.shape[0]);
+  const auto num_experts = static_cast<int>(args.gate.rows);
+  const auto top_k = static_cast<int>(args.topk_ids.shape[1]);
+  const int num_bytes = (num_experts + top_k) * static_cast<int>(sizeof(float));
+  choose_experts_kernel<kRanks><<<num_tokens, 32, num_bytes, context.stream.get()>>>(
+      args.router_logits.as<float>(), args.correction_bias.as<float>(), num_experts, top_k,
+      args.topk_ids.as<std::int32_t>(), args.topk_weights.as<float>());
+}
+
+constexpr std::int64_t kMaxExperts = 1024;
 
 }  // namespace
 
 void moe_route(const MoeRouteArgs& args, Context& context) {
   check(args);
   if (args.hidden_states.shape[0] == 0) return;
+  M2_REQUIRE(ErrorCode::kUnsupported, args.gate.rows <= kMaxExperts, "cuda: moe_route: more than ",
+             kMaxExperts, " experts are not supported, got ", args.gate.rows);
   linear({.input = args.hidden_states, .weight = args.gate, .output = args.router_logits}, context);
-  const auto num_tokens = static_cast<unsigned>(args.hidden_states.shape[0]);
-  const auto num_experts = static_cast<int>(args.gate.rows);
-  choose_experts_kernel<<<num_tokens, 32, num_experts * sizeof(std::uint64_t),
-                          context.stream.get()>>>(
-      args.router_logits.as<float>(), args.correction_bias.as<float>(), num_experts,
-      static_cast<int>(args.topk_ids.shape[1]), args.topk_ids.as<std::int32_t>(),
-      args.topk_weights.as<float>());
+  if (args.gate.rows <= 256) {
+    choose<8>(args, context);
+  } else {
+    choose<kMaxExperts / 32>(args, context);
+  }
   check_launch("moe_route");
 }
 

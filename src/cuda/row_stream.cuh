@@ -11,7 +11,6 @@ namespace m2::cuda {
 
 constexpr int kStreamWarps = 8;
 constexpr int kStreamThreads = 32 * kStreamWarps;
-constexpr int kMaxOneTokenExperts = 64;  // chosen by a token, for the path of one token
 
 /// Blocks that share a multiprocessor: many sums take the registers of two.
 template <int kTokenTiles>
@@ -49,16 +48,17 @@ struct RowTile {
 /// lane % 4 * 2 and the next; [2, 3]: the row eight further down.
 using LaneSums = float[4];
 
-/// Products of kRowTiles tiles of rows with kTokenTiles tiles of eight tokens over a range of
-/// chunks.
-template <DType kType, int kRowTiles, int kTokenTiles>
-class RowStream {
+/// Reads kRowTiles tiles of rows over a range of chunks, kDepth chunks ahead of their use.
+template <DType kType, int kRowTiles, int kDepth>
+class WeightStream {
  public:
-  // Chunks in flight: enough bytes to cover the latency of memory with the warps that fit.
-  static constexpr int kDepth = kVectors<kType> == 1 ? 6 / kRowTiles : (kRowTiles == 1 ? 4 : 2);
+  struct Slot {
+    RowVectors<kType> vectors[kRowTiles];
+    float scales[kRowTiles];
+  };
 
-  __device__ RowStream(const StreamShape& shape, const RowTile (&tiles)[kRowTiles], int begin,
-                       int end)
+  __device__ WeightStream(const StreamShape& shape, const RowTile (&tiles)[kRowTiles], int begin,
+                          int end)
       : begin_(begin), end_(end), scale_shift_(shape.scale_shift) {
 #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
@@ -70,6 +70,9 @@ class RowStream {
     }
   }
 
+  [[nodiscard]] __device__ int begin() const { return begin_; }
+  [[nodiscard]] __device__ int end() const { return end_; }
+
   /// Asks for the first weights, before the activations are known.
   __device__ void start() {
 #pragma unroll
@@ -78,32 +81,20 @@ class RowStream {
     }
   }
 
-  /// After start(). row_of(token): [cols] f32, or null beyond the last token.
-  template <typename RowOf>
-  __device__ void multiply(const RowOf& row_of, LaneSums (&sums)[kRowTiles][kTokenTiles]) {
-    const float* tokens[kTokenTiles];
-#pragma unroll
-    for (int n = 0; n < kTokenTiles; ++n) {
-      tokens[n] = row_of(n * kTileTokens + static_cast<int>(threadIdx.x) % 32 / 4);
-    }
-    float4 x[kChunkSteps];
-    load_tokens(tokens[0], begin_, x);
+  /// Calls use(slot, chunk) for every chunk in order; after start().
+  template <typename Use>
+  __device__ void for_each(const Use& use) {
     for (int chunk = begin_; chunk < end_; chunk += kDepth) {
 #pragma unroll
       for (int i = 0; i < kDepth; ++i) {
         if (chunk + i >= end_) break;
-        multiply_chunk(slots_[i], chunk + i, tokens, x, sums);
+        use(slots_[i], chunk + i);
         if (chunk + i + kDepth < end_) load(slots_[i], chunk + i + kDepth);
       }
     }
   }
 
  private:
-  struct Slot {
-    RowVectors<kType> vectors[kRowTiles];
-    float scales[kRowTiles];
-  };
-
   __device__ void load(Slot& slot, int chunk) const {
 #pragma unroll
     for (int m = 0; m < kRowTiles; ++m) {
@@ -116,11 +107,51 @@ class RowStream {
     }
   }
 
+  RowReader<kType> readers_[kRowTiles];
+  const float* scale_rows_[kRowTiles];
+  int begin_;
+  int end_;
+  int scale_shift_;
+  Slot slots_[kDepth];
+};
+
+/// Chunks in flight: enough bytes to cover the latency of memory with the warps that fit.
+template <DType kType, int kRowTiles>
+constexpr int kStreamDepth = kVectors<kType> == 1 ? 6 / kRowTiles : (kRowTiles == 1 ? 4 : 2);
+
+/// Products of kRowTiles tiles of rows with kTokenTiles tiles of eight tokens.
+template <DType kType, int kRowTiles, int kTokenTiles>
+class RowStream {
+ public:
+  __device__ RowStream(const StreamShape& shape, const RowTile (&tiles)[kRowTiles], int begin,
+                       int end)
+      : weights_(shape, tiles, begin, end) {}
+
+  __device__ void start() { weights_.start(); }
+
+  /// After start(). row_of(token): [cols] f32, or null beyond the last token.
+  template <typename RowOf>
+  __device__ void multiply(const RowOf& row_of, LaneSums (&sums)[kRowTiles][kTokenTiles]) {
+    const float* tokens[kTokenTiles];
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; ++n) {
+      tokens[n] = row_of(n * kTileTokens + static_cast<int>(threadIdx.x) % 32 / 4);
+    }
+    float4 x[kChunkSteps];
+    load_tokens(tokens[0], weights_.begin(), x);
+    weights_.for_each(
+        [&](const Slot& slot, int chunk) { multiply_chunk(slot, chunk, tokens, x, sums); });
+  }
+
+ private:
+  using Weights = WeightStream<kType, kRowTiles, kStreamDepth<kType, kRowTiles>>;
+  using Slot = typename Weights::Slot;
+
   __device__ void load_tokens(const float* token, int chunk, float4 (&x)[kChunkSteps]) const {
 #pragma unroll
     for (int step = 0; step < kChunkSteps; ++step) {
       x[step] = {};
-      if (token == nullptr || chunk >= end_) continue;
+      if (token == nullptr || chunk >= weights_.end()) continue;
       const int column = chunk * kChunk + quad_column<kType>(threadIdx.x % 4, step);
       x[step] = *reinterpret_cast<const float4*>(token + column);
     }
@@ -163,12 +194,7 @@ class RowStream {
     }
   }
 
-  RowReader<kType> readers_[kRowTiles];
-  const float* scale_rows_[kRowTiles];
-  int begin_;
-  int end_;
-  int scale_shift_;
-  Slot slots_[kDepth];
+  Weights weights_;
 };
 
 /// What a warp adds to a tile of rows and tokens: [kTileRows, kTileTokens].

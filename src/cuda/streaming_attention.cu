@@ -52,36 +52,88 @@ __device__ float mean_value(const AttentionView& args, const Tile& tile, int dim
   return sum / static_cast<float>(tile.context_len);
 }
 
+constexpr int kMaxParts = 64;
+
+// How much each of `count` partials counts in its rows' sums.
+template <int kRows>
+struct PartWeights {
+  float weights[kMaxParts][kRows];
+  float largest[kRows];
+  float sum[kRows];
+
+  // A warp takes a row, a lane two parts.
+  template <int kHeadDim>
+  __device__ void find(const Partial<kRows, kHeadDim>* parts, int count) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    for (int row = static_cast<int>(threadIdx.x) / 32; row < kRows; row += kWarps) {
+      float scores[2];
+      float sums[2];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int part = lane + 32 * i;
+        scores[i] = part < count ? parts[part].largest[row] : -INFINITY;
+        sums[i] = part < count ? parts[part].sum[row] : 0.0F;
+      }
+      float best = fmaxf(scores[0], scores[1]);
+      for (int step = 16; step > 0; step /= 2) {
+        best = fmaxf(best, __shfl_xor_sync(kAllLanes, best, step));
+      }
+      float total = 0.0F;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const float weight = weight_of(scores[i], best);
+        if (lane + 32 * i < count) weights[lane + 32 * i][row] = weight;
+        total += sums[i] * weight;
+      }
+      total = sum_of_warp(total);
+      if (lane == 0) {
+        largest[row] = best;
+        sum[row] = total;
+      }
+    }
+    __syncthreads();
+  }
+};
+
 // Sums `count` partials in their order: into `to`, or normalised into the output without one.
 template <int kRows, int kHeadDim>
 __device__ void merge(const AttentionView& args, const Tile& tile,
                       const Partial<kRows, kHeadDim>* parts, int count,
                       Partial<kRows, kHeadDim>* to) {
-  for (int index = threadIdx.x; index < kRows * kHeadDim; index += kThreads) {
-    const int row = index / kHeadDim;
-    const int dim = index % kHeadDim;
+  __shared__ PartWeights<kRows> found;
+  found.find(parts, count);
+  for (int index = threadIdx.x; index < kRows * (kHeadDim / 4); index += kThreads) {
+    const int row = index / (kHeadDim / 4);
+    const int dim = index % (kHeadDim / 4) * 4;
     if (!tile.has(row)) continue;
-    float largest = -INFINITY;
-    for (int i = 0; i < count; ++i) largest = fmaxf(largest, parts[i].largest[row]);
-    float sum = 0.0F;
-    float output = 0.0F;
+    float4 output = {};
+#pragma unroll 8
     for (int i = 0; i < count; ++i) {
-      const float weight = weight_of(parts[i].largest[row], largest);
-      sum += parts[i].sum[row] * weight;
-      output += parts[i].output[row][dim] * weight;
+      const float4 part = *reinterpret_cast<const float4*>(&parts[i].output[row][dim]);
+      const float weight = found.weights[i][row];
+      output.x += part.x * weight;
+      output.y += part.y * weight;
+      output.z += part.z * weight;
+      output.w += part.w * weight;
     }
     if (to != nullptr) {
-      to->output[row][dim] = output;
+      *reinterpret_cast<float4*>(&to->output[row][dim]) = output;
       if (dim == 0) {
-        to->largest[row] = largest;
-        to->sum[row] = sum;
+        to->largest[row] = found.largest[row];
+        to->sum[row] = found.sum[row];
       }
       continue;
     }
-    const bool masked = largest == -INFINITY && sum == 0.0F;
+    const float sum = found.sum[row];
+    if (found.largest[row] == -INFINITY && sum == 0.0F) {
+      output = {mean_value<kHeadDim>(args, tile, dim), mean_value<kHeadDim>(args, tile, dim + 1),
+                mean_value<kHeadDim>(args, tile, dim + 2),
+                mean_value<kHeadDim>(args, tile, dim + 3)};
+    } else {
+      output = {output.x / sum, output.y / sum, output.z / sum, output.w / sum};
+    }
     const std::int64_t vector = std::int64_t{tile.token(row)} * args.num_heads + tile.head(row);
-    args.output[vector * kHeadDim + dim] =
-        masked ? mean_value<kHeadDim>(args, tile, dim) : output / sum;
+    *reinterpret_cast<float4*>(args.output + vector * kHeadDim + dim) = output;
   }
 }
 
@@ -214,9 +266,10 @@ void launch(const AttentionArgs& args, Context& context) {
   const std::int64_t group = view.num_heads / view.num_kv_heads;
   const std::int64_t row_tiles = (args.max_queries * group + kRows - 1) / kRows;
   const std::int64_t heads = std::int64_t{view.num_seqs} * view.num_kv_heads;
-  // Enough blocks to fill the device three times over, of at least eight key groups each.
+  // Enough blocks to fill the device three times over, of at least a key group for every warp.
   const std::int64_t wanted = 3 * context.num_sms / (heads * row_tiles) + 1;
-  const std::int64_t most = args.max_context_len / (8 * kKeys) + 1;
+  const std::int64_t most =
+      std::min<std::int64_t>(args.max_context_len / (kWarps * kKeys) + 1, kMaxParts);
   const std::int64_t parts = std::clamp<std::int64_t>(wanted, 1, most);
   RowPartial* partials = nullptr;
   int* counters = nullptr;

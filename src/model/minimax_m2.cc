@@ -1,6 +1,7 @@
 #include "model/minimax_m2.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
@@ -192,9 +193,9 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
   const bool training = pass.options.training_seed.has_value();
   Tensor attentions = new_attentions(pass);
 
-  backend.linear({.input = normed, .weight = weights.q, .output = q});
-  backend.linear({.input = normed, .weight = weights.k, .output = k});
-  backend.linear({.input = normed, .weight = weights.v, .output = v});
+  backend.linears(std::array{LinearArgs{.input = normed, .weight = weights.q, .output = q},
+                             LinearArgs{.input = normed, .weight = weights.k, .output = k},
+                             LinearArgs{.input = normed, .weight = weights.v, .output = v}});
   backend.qk_norm_rope({.q = q,
                         .k = k,
                         .q_weight = weights.q_norm,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,10 @@ class Backend {
   virtual void embedding(const EmbeddingArgs& args) = 0;
   virtual void rms_norm(const RmsNormArgs& args) = 0;
   virtual void linear(const LinearArgs& args) = 0;
+  /// Products of one input with several weights; a device may make them together.
+  virtual void linears(std::span<const LinearArgs> products) {
+    for (const LinearArgs& args : products) linear(args);
+  }
   virtual void qk_norm_rope(const QkNormRopeArgs& args) = 0;
   virtual void kv_append(const KvAppendArgs& args) = 0;
   virtual void attention(const AttentionArgs& args) = 0;

@@ -102,6 +102,35 @@ TEST_F(CudaLinear, MatchesFloat64) {
   }
 }
 
+// Together they give the bits that they give alone, whether or not they fit one launch.
+TEST_F(CudaLinear, SeveralWeightsAtOnce) {
+  for (const DType last : {DType::kF8E4M3, DType::kBF16}) {
+    for (const std::int64_t num_tokens : {0, 1, 5, 40}) {
+      Random random(11);
+      const StoredWeight weights[] = {StoredWeight(DType::kF8E4M3, 96, 256, random),
+                                      StoredWeight(DType::kF8E4M3, 33, 256, random),
+                                      StoredWeight(last, 16, 256, random)};
+      const Tensor input = to_device(random.tensor({num_tokens, 256}).view());
+      std::vector<Tensor> together;
+      std::vector<Tensor> alone;
+      std::vector<LinearArgs> products;
+      for (const StoredWeight& weight : weights) {
+        const WeightView placed = place(weight.view());
+        together.push_back(backend_->allocate(DType::kF32, {num_tokens, placed.rows}));
+        alone.push_back(backend_->allocate(DType::kF32, {num_tokens, placed.rows}));
+        products.push_back({input.view(), placed, together.back().view()});
+        backend_->linear({input.view(), placed, alone.back().view()});
+      }
+      backend_->linears(products);
+      for (std::size_t i = 0; i < products.size(); ++i) {
+        const Tensor got = to_host(together[i]);
+        const Tensor expected = to_host(alone[i]);
+        test::expect_same_bits(test::floats(got), test::floats(expected));
+      }
+    }
+  }
+}
+
 // A unit vector picks one element of every row; both paths.
 TEST_F(CudaLinear, EveryE4m3CodeIsExact) {
   for (const std::int64_t cols : {150, 192}) {

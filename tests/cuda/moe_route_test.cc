@@ -39,8 +39,9 @@ TEST_F(CudaMoeRoute, ChoosesAsTheReference) {
   struct Case {
     std::int64_t num_tokens, num_experts, hidden_size, top_k;
   };
-  for (const Case& c : {Case{0, 8, 64, 2}, Case{1, 256, 3072, 8}, Case{37, 256, 128, 8},
-                        Case{5, 7, 33, 7}, Case{3, 1, 16, 1}, Case{2, 300, 20, 11}}) {
+  for (const Case& c :
+       {Case{0, 8, 64, 2}, Case{1, 256, 3072, 8}, Case{37, 256, 128, 8}, Case{5, 7, 33, 7},
+        Case{3, 1, 16, 1}, Case{2, 300, 20, 11}, Case{3, 256, 64, 40}}) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
       Random random(static_cast<unsigned>(c.num_experts));
       const StoredWeight gate(dtype, c.num_experts, c.hidden_size, random);

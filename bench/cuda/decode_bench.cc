@@ -102,7 +102,7 @@ void bench_decode(CudaBackend& backend, DType dtype, Report& report) {
   weights->embed_tokens = random.matrix(config.vocab_size, config.hidden_size, DType::kBF16);
   weights->lm_head = random.matrix(config.vocab_size, config.hidden_size, DType::kBF16);
   weights->norm = random.vector(config.hidden_size);
-  constexpr std::size_t kReserve = std::size_t{8} << 30U;  // cache, activations, the next layer
+  constexpr std::size_t kReserve = std::size_t{20} << 30U;  // cache, activations, the next layer
   while (std::ssize(weights->layers) < config.num_hidden_layers && free_device_bytes() > kReserve) {
     weights->layers.push_back(random_layer(config, random));
   }

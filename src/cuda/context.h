@@ -19,7 +19,8 @@ struct ExpertGroups {
 
 struct Context {
   int num_sms = 0;
-  int shared_bytes = 0;  // that a block may have
+  bool overlaps_kernels = false;  // Hopper and later: see launch.cuh
+  int shared_bytes = 0;           // that a block may have
   Stream stream;
   ExpertTables expert_tables;
   ExpertGroups groups;

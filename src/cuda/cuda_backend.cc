@@ -28,6 +28,7 @@ struct CudaBackend::Impl {
   explicit Impl(int index) : device(select(index)) {
     cuda::require(cudaGetDeviceProperties(&properties, device), "ask for a device's properties");
     context.num_sms = properties.multiProcessorCount;
+    context.overlaps_kernels = properties.major >= 9;
     context.shared_bytes = static_cast<int>(properties.sharedMemPerBlockOptin);
   }
 

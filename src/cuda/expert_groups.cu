@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 #include "cuda/shared_memory.h"
 
@@ -28,6 +29,7 @@ __global__ void group_by_expert_kernel(const std::int32_t* topk_ids,  // [T, K]
   extern __shared__ int counts[];                  // [E]
   int* slot_offsets = counts + num_experts;        // [E]: first slot, then the next free place
   int* tile_offsets = slot_offsets + num_experts;  // [E]
+  begin_kernel();
   for (int e = threadIdx.x; e < num_experts; e += kThreads) counts[e] = 0;
   __syncthreads();
   for (int i = threadIdx.x; i < num_slots; i += kThreads) atomicAdd(&counts[topk_ids[i]], 1);
@@ -81,8 +83,8 @@ ExpertGroupsView group_by_expert(const MoeExpertsArgs& args, int tokens_per_tile
   auto* sorted_slots = groups.sorted_slots.get<std::int32_t>(static_cast<std::size_t>(num_slots));
   const int num_bytes = 3 * num_experts * static_cast<int>(sizeof(int));
   allow_shared_memory(group_by_expert_kernel, num_bytes);
-  group_by_expert_kernel<<<1, kThreads, num_bytes, context.stream.get()>>>(
-      topk_ids, num_slots, num_experts, tokens_per_tile, tiles, num_tiles, sorted_slots);
+  launch_kernel(context, group_by_expert_kernel, 1, kThreads, num_bytes, topk_ids, num_slots,
+                num_experts, tokens_per_tile, tiles, num_tiles, sorted_slots);
   check_launch("moe_experts: group by expert");
   return {tiles, num_tiles, sorted_slots, topk_ids, max_tiles};
 }

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cuda/context.h"
+#include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 
 namespace m2::cuda {
@@ -16,6 +17,7 @@ __global__ void kv_append_kernel(const float* k, const float* v,    // [T, Nkv, 
                                  const std::int64_t* slot_mapping,  // [T]
                                  Element* keys, Element* values,    // [P, Nkv, B, D]
                                  int block_size, int head_dim) {
+  begin_kernel();
   const std::int64_t from = (std::int64_t{blockIdx.x} * gridDim.y + blockIdx.y) * head_dim;
   const std::int64_t slot = slot_mapping[blockIdx.x];
   const std::int64_t block = slot / block_size;
@@ -33,10 +35,10 @@ void launch(const KvAppendArgs& args, Context& context) {
   const KvCacheView& cache = args.cache;
   const dim3 grid(static_cast<unsigned>(args.k.shape[0]),
                   static_cast<unsigned>(cache.num_kv_heads()));
-  kv_append_kernel<<<grid, 128, 0, context.stream.get()>>>(
-      args.k.as<float>(), args.v.as<float>(), args.slot_mapping.as<std::int64_t>(),
-      static_cast<Element*>(cache.keys.data), static_cast<Element*>(cache.values.data),
-      static_cast<int>(cache.block_size()), static_cast<int>(cache.head_dim()));
+  launch_kernel(context, kv_append_kernel<Element>, grid, 128, 0, args.k.as<float>(),
+                args.v.as<float>(), args.slot_mapping.as<std::int64_t>(),
+                static_cast<Element*>(cache.keys.data), static_cast<Element*>(cache.values.data),
+                static_cast<int>(cache.block_size()), static_cast<int>(cache.head_dim()));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
+#include "cuda/launch.cuh"
 #include "cuda/one_token_stream.cuh"
 #include "cuda/shared_memory.h"
 
@@ -72,6 +73,7 @@ __global__ void __launch_bounds__(kStreamThreads, kStreamBlocks<kTokenTiles>)
   const WarpChunks chunks(shape);
   RowStream<kType, kRowTiles, kTokenTiles> stream(shape, tiles, chunks.begin, chunks.end);
   stream.start();
+  begin_kernel();
   const int first_token = static_cast<int>(blockIdx.y) * kTokens;
   const auto row_of = [&](int i) -> const float* {
     const int token = first_token + i;
@@ -107,6 +109,7 @@ __global__ void __launch_bounds__(kStreamThreads, 2) one_token_linear_kernel(Str
   auto* memory = reinterpret_cast<char*>(shared) + threadIdx.x / 32 * warp_bytes;
   OneTokenStream<kType, kRowTiles> stream(shape, tiles, chunks.begin, chunks.end, memory);
   stream.start();
+  begin_kernel();
   float sums[kRowTiles][2];
   stream.multiply(args.input, sums);
   partial.store(sums);
@@ -158,16 +161,15 @@ class StreamLinearCall {
     constexpr int kTokens = kTokenTiles * kTileTokens;
     const dim3 grid(set_parts(kRowTiles * kTileRows),
                     static_cast<unsigned>((args_.num_tokens + kTokens - 1) / kTokens));
-    stream_linear_kernel<kType, kRowTiles, kTokenTiles>
-        <<<grid, kStreamThreads, 0, context_.stream.get()>>>(args_);
+    launch_kernel(context_, stream_linear_kernel<kType, kRowTiles, kTokenTiles>, grid,
+                  kStreamThreads, 0, args_);
   }
 
   template <DType kType, int kRowTiles>
   void launch_one() {
     allow_shared_memory(one_token_linear_kernel<kType, kRowTiles>, num_bytes());
-    one_token_linear_kernel<kType, kRowTiles>
-        <<<set_parts(kRowTiles * kTileRows), kStreamThreads, num_bytes(), context_.stream.get()>>>(
-            args_);
+    launch_kernel(context_, one_token_linear_kernel<kType, kRowTiles>,
+                  set_parts(kRowTiles * kTileRows), kStreamThreads, num_bytes(), args_);
   }
 
   [[nodiscard]] int num_bytes() const {
@@ -210,6 +212,7 @@ template <DType kType>
 __global__ void plain_linear_kernel(const float* input, WeightView weight, float* output,
                                     std::int64_t num_tokens, bool accumulate) {
   __shared__ float scratch[kPlainTokens][32];
+  begin_kernel();
   const std::int64_t row = blockIdx.x;
   const std::int64_t first_token = std::int64_t{blockIdx.y} * kPlainTokens;
   const std::int64_t scale_row = row / weight.block_rows * weight.scale_cols();
@@ -239,8 +242,8 @@ void plain_linear(const LinearArgs& args, Context& context) {
   const std::int64_t num_tokens = args.input.shape[0];
   const dim3 grid(static_cast<unsigned>(args.weight.rows),
                   static_cast<unsigned>((num_tokens + kPlainTokens - 1) / kPlainTokens));
-  plain_linear_kernel<kType><<<grid, kPlainThreads, 0, context.stream.get()>>>(
-      args.input.as<float>(), args.weight, args.output.as<float>(), num_tokens, args.accumulate);
+  launch_kernel(context, plain_linear_kernel<kType>, grid, kPlainThreads, 0, args.input.as<float>(),
+                args.weight, args.output.as<float>(), num_tokens, args.accumulate);
 }
 
 // The router at decode: F32 rows in vectors, all of a thread's in flight. Grid as above.
@@ -249,6 +252,7 @@ __global__ void __launch_bounds__(kPlainThreads)
     f32_linear_kernel(const float4* input, const float4* weight, float* output, int rows,
                       int vectors, int num_tokens, bool accumulate) {
   __shared__ float scratch[kTokens][32];
+  begin_kernel();
   const int row = static_cast<int>(blockIdx.x);
   const int first_token = static_cast<int>(blockIdx.y) * kTokens;
   float sums[kTokens] = {};
@@ -258,7 +262,7 @@ __global__ void __launch_bounds__(kPlainThreads)
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       if (first_token + t >= num_tokens) break;
-      const float4 x = __ldg(input + std::int64_t{first_token + t} * vectors + i);
+      const float4 x = input[std::int64_t{first_token + t} * vectors + i];
       sums[t] += w.x * x.x + w.y * x.y + w.z * x.z + w.w * x.w;
     }
   }
@@ -277,10 +281,11 @@ void f32_linear(const LinearArgs& args, Context& context) {
   const auto num_tokens = static_cast<int>(args.input.shape[0]);
   const dim3 grid(static_cast<unsigned>(args.weight.rows),
                   static_cast<unsigned>((num_tokens + kTokens - 1) / kTokens));
-  f32_linear_kernel<kTokens><<<grid, kPlainThreads, 0, context.stream.get()>>>(
-      static_cast<const float4*>(args.input.data), static_cast<const float4*>(args.weight.data),
-      args.output.as<float>(), static_cast<int>(args.weight.rows),
-      static_cast<int>(args.weight.cols / 4), num_tokens, args.accumulate);
+  launch_kernel(context, f32_linear_kernel<kTokens>, grid, kPlainThreads, 0,
+                static_cast<const float4*>(args.input.data),
+                static_cast<const float4*>(args.weight.data), args.output.as<float>(),
+                static_cast<int>(args.weight.rows), static_cast<int>(args.weight.cols / 4),
+                num_tokens, args.accumulate);
 }
 
 bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }

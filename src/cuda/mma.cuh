@@ -166,12 +166,23 @@ __device__ inline void mma(float (&sums)[4], const WeightPairs& upper, const Wei
   }
 }
 
-/// Sixteen bytes that are used once.
-__device__ inline uint4 load_stream(const void* address) {
+/// Sixteen bytes that are used once and that no kernel writes.
+__device__ inline uint4 load_constant_stream(const void* address) {
   uint4 value;
   asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
                : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
                : "l"(address));
+  return value;
+}
+
+/// Sixteen bytes that are used once; a kernel that still ran when this one started may have written
+/// them.
+__device__ inline uint4 load_stream(const void* address) {
+  uint4 value;
+  asm volatile("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(address)
+               : "memory");
   return value;
 }
 
@@ -201,8 +212,8 @@ class RowReader {
     const char* upper = upper_ + chunk * (64 * kVectors<kType>);
 #pragma unroll
     for (int i = 0; i < kVectors<kType>; ++i) {
-      result.upper[i] = load_stream(upper + i * 64);
-      result.lower[i] = load_stream(upper + to_lower_ + i * 64);
+      result.upper[i] = load_constant_stream(upper + i * 64);
+      result.lower[i] = load_constant_stream(upper + to_lower_ + i * 64);
     }
     return result;
   }

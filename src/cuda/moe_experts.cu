@@ -5,6 +5,7 @@
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
 #include "cuda/expert_groups.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/moe_experts_plain.cuh"
 #include "cuda/one_token_experts.h"
 #include "cuda/row_stream.cuh"
@@ -31,6 +32,7 @@ template <DType kType, int kTokenTiles>
 __global__ void __launch_bounds__(kStreamThreads, kStreamBlocks<kTokenTiles>)
     gate_up_kernel(GateUp args) {
   __shared__ BlockSums<2, kTokenTiles> partial;
+  begin_kernel();
   const ExpertTile slots = args.groups.tile(blockIdx.y);
   if (slots.count == 0) return;
   const ExpertPointers& expert = args.experts[slots.expert];
@@ -77,6 +79,7 @@ template <DType kType, int kTokenTiles>
 __global__ void __launch_bounds__(kStreamThreads, kStreamBlocks<kTokenTiles>)
     down_kernel(Down args) {
   __shared__ BlockSums<kDownTiles, kTokenTiles> partial;
+  begin_kernel();
   const ExpertTile slots = args.groups.tile(blockIdx.y);
   if (slots.count == 0) return;
   const ExpertPointers& expert = args.experts[slots.expert];
@@ -111,6 +114,7 @@ __global__ void combine_kernel(const float* down,          // [T * K, H]
                                const float* topk_weights,  // [T, K]
                                int hidden_size, int top_k,
                                float* output) {  // [T, H]
+  begin_kernel();
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= hidden_size) return;
   const std::int64_t first_slot = std::int64_t{blockIdx.y} * top_k;
@@ -162,28 +166,28 @@ class MoeExpertsCall {
     }
     const ExpertGroupsView groups = group_by_expert(args_, kTokenTiles * kTileTokens, context_);
     const StreamShape gate = stream_shape(args_.experts.front().gate);
-    gate_up_kernel<kType, kTokenTiles>
-        <<<grid(gate, kTileRows, groups), kStreamThreads, 0, stream()>>>(
-            {.hidden_states = args_.hidden_states.as<float>(),
-             .experts = table_,
-             .groups = groups,
-             .shape = gate,
-             .activation = args_.activation,
-             .inner = inner_,
-             .top_k = top_k_});
+    launch_kernel(context_, gate_up_kernel<kType, kTokenTiles>, grid(gate, kTileRows, groups),
+                  kStreamThreads, 0,
+                  {.hidden_states = args_.hidden_states.as<float>(),
+                   .experts = table_,
+                   .groups = groups,
+                   .shape = gate,
+                   .activation = args_.activation,
+                   .inner = inner_,
+                   .top_k = top_k_});
     const StreamShape shape = stream_shape(args_.experts.front().down);
-    down_kernel<kType, kTokenTiles>
-        <<<grid(shape, kDownRows, groups), kStreamThreads, 0, stream()>>>(
-            {.inner = inner_, .experts = table_, .groups = groups, .shape = shape, .down = down()});
+    launch_kernel(
+        context_, down_kernel<kType, kTokenTiles>, grid(shape, kDownRows, groups), kStreamThreads,
+        0, {.inner = inner_, .experts = table_, .groups = groups, .shape = shape, .down = down()});
     combine();
   }
 
   template <DType kType>
   void run_plain() {
     const ExpertGroupsView groups = group_by_expert(args_, kPlainTokens, context_);
-    plain_gate_up<kType>(args_, groups, table_, inner_, stream());
+    plain_gate_up<kType>(args_, groups, table_, inner_, context_);
     for_weight_type(args_.experts.front().down.dtype, [&](auto tag) {
-      plain_down<tag.value>(args_, groups, table_, inner_, down(), stream());
+      plain_down<tag.value>(args_, groups, table_, inner_, down(), context_);
     });
     combine();
   }
@@ -192,8 +196,8 @@ class MoeExpertsCall {
     constexpr int kThreads = 256;
     const dim3 blocks(static_cast<unsigned>((hidden_size_ + kThreads - 1) / kThreads),
                       static_cast<unsigned>(num_tokens_));
-    combine_kernel<<<blocks, kThreads, 0, stream()>>>(
-        down(), args_.topk_weights.as<float>(), hidden_size_, top_k_, args_.output.as<float>());
+    launch_kernel(context_, combine_kernel, blocks, kThreads, 0, down(),
+                  args_.topk_weights.as<float>(), hidden_size_, top_k_, args_.output.as<float>());
   }
 
   [[nodiscard]] static dim3 grid(const StreamShape& shape, int block_rows,
@@ -206,7 +210,6 @@ class MoeExpertsCall {
     return context_.expert_down.get<float>(static_cast<std::size_t>(num_tokens_) * top_k_ *
                                            hidden_size_);
   }
-  [[nodiscard]] cudaStream_t stream() const { return context_.stream.get(); }
 
   const MoeExpertsArgs& args_;
   Context& context_;

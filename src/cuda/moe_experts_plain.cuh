@@ -3,6 +3,7 @@
 
 #include "cuda/expert_groups.cuh"
 #include "cuda/expert_tables.h"
+#include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 
 namespace m2::cuda {
@@ -63,6 +64,7 @@ __global__ void plain_gate_up_kernel(const float* hidden_states,     // [T, H]
                                      int rows, int top_k, Activation activation,
                                      float* inner) {  // [T * K, I]
   __shared__ float scratch[2][kPlainTokens][32];
+  begin_kernel();
   const ExpertTile slots = groups.tile(blockIdx.y);
   if (slots.count == 0) return;
   const ExpertPointers& expert = experts[slots.expert];
@@ -93,6 +95,7 @@ __global__ void plain_down_kernel(const float* inner,             // [T * K, I]
                                   ExpertGroupsView groups, PlainMatrix matrix, int rows,
                                   float* down) {  // [T * K, H]
   __shared__ float scratch[kPlainTokens][32];
+  begin_kernel();
   const ExpertTile slots = groups.tile(blockIdx.y);
   if (slots.count == 0) return;
   matrix.data = experts[slots.expert].down;
@@ -111,22 +114,22 @@ __global__ void plain_down_kernel(const float* inner,             // [T * K, I]
 
 template <DType kType>
 void plain_gate_up(const MoeExpertsArgs& args, const ExpertGroupsView& groups,
-                   const ExpertPointers* table, float* inner, cudaStream_t stream) {
+                   const ExpertPointers* table, float* inner, Context& context) {
   const ExpertWeights& first = args.experts.front();
   const dim3 grid(static_cast<unsigned>(first.gate.rows), static_cast<unsigned>(groups.max_tiles));
-  plain_gate_up_kernel<kType><<<grid, kPlainThreads, 0, stream>>>(
-      args.hidden_states.as<float>(), table, groups, plain_matrix(first.gate),
-      plain_matrix(first.up), static_cast<int>(first.gate.rows),
-      static_cast<int>(args.topk_ids.shape[1]), args.activation, inner);
+  launch_kernel(context, plain_gate_up_kernel<kType>, grid, kPlainThreads, 0,
+                args.hidden_states.as<float>(), table, groups, plain_matrix(first.gate),
+                plain_matrix(first.up), static_cast<int>(first.gate.rows),
+                static_cast<int>(args.topk_ids.shape[1]), args.activation, inner);
 }
 
 template <DType kType>
 void plain_down(const MoeExpertsArgs& args, const ExpertGroupsView& groups,
-                const ExpertPointers* table, const float* inner, float* down, cudaStream_t stream) {
+                const ExpertPointers* table, const float* inner, float* down, Context& context) {
   const WeightView& first = args.experts.front().down;
   const dim3 grid(static_cast<unsigned>(first.rows), static_cast<unsigned>(groups.max_tiles));
-  plain_down_kernel<kType><<<grid, kPlainThreads, 0, stream>>>(
-      inner, table, groups, plain_matrix(first), static_cast<int>(first.rows), down);
+  launch_kernel(context, plain_down_kernel<kType>, grid, kPlainThreads, 0, inner, table, groups,
+                plain_matrix(first), static_cast<int>(first.rows), down);
 }
 
 }  // namespace m2::cuda

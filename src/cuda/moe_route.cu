@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "cuda/context.h"
+#include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 
 namespace m2::cuda {
@@ -34,6 +35,7 @@ __global__ void choose_experts_kernel(const float* router_logits,    // [T, E]
   float* chosen = scores + num_experts;
   const auto lane = static_cast<int>(threadIdx.x);
   const float* logits = router_logits + std::int64_t{blockIdx.x} * num_experts;
+  begin_kernel();
   float loaded[kRanks];
   float biases[kRanks];
 #pragma unroll
@@ -79,9 +81,9 @@ void choose(const MoeRouteArgs& args, Context& context) {
   const auto num_experts = static_cast<int>(args.gate.rows);
   const auto top_k = static_cast<int>(args.topk_ids.shape[1]);
   const int num_bytes = (num_experts + top_k) * static_cast<int>(sizeof(float));
-  choose_experts_kernel<kRanks><<<num_tokens, 32, num_bytes, context.stream.get()>>>(
-      args.router_logits.as<float>(), args.correction_bias.as<float>(), num_experts, top_k,
-      args.topk_ids.as<std::int32_t>(), args.topk_weights.as<float>());
+  launch_kernel(context, choose_experts_kernel<kRanks>, num_tokens, 32, num_bytes,
+                args.router_logits.as<float>(), args.correction_bias.as<float>(), num_experts,
+                top_k, args.topk_ids.as<std::int32_t>(), args.topk_weights.as<float>());
 }
 
 constexpr std::int64_t kMaxExperts = 1024;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/dispatch.h"
+#include "cuda/launch.cuh"
 #include "cuda/one_token_stream.cuh"
 #include "cuda/shared_memory.h"
 
@@ -25,6 +26,7 @@ template <DType kType>
 __global__ void __launch_bounds__(kStreamThreads, 2) one_token_gate_up_kernel(OneTokenGateUp args) {
   extern __shared__ uint4 shared[];
   __shared__ OneTokenSums<2> partial;
+  begin_kernel();
   const ExpertPointers& expert = args.experts[args.topk_ids[blockIdx.y]];
   const int first_row = static_cast<int>(blockIdx.x) * kTileRows;
   const RowTile tiles[2] = {{expert.gate, expert.gate_scale, first_row},
@@ -66,11 +68,14 @@ __global__ void __launch_bounds__(kStreamThreads, 2) one_token_down_kernel(OneTo
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int first_row = static_cast<int>(blockIdx.x) * kTileRows;
   auto* memory = reinterpret_cast<char*>(shared) + warp * one_token_bytes(args.shape.chunks);
+  if (warp >= args.top_k) begin_kernel();
   for (int j = warp; j < args.top_k; j += kStreamWarps) {
-    const ExpertPointers& expert = args.experts[args.topk_ids[j]];
+    // Written two kernels ago, before gate_up began: weights may be asked for at once.
+    const ExpertPointers& expert = args.experts[__ldcg(args.topk_ids + j)];
     const RowTile tiles[1] = {{expert.down, expert.down_scale, first_row}};
     OneTokenStream<kType, 1> stream(args.shape, tiles, 0, args.shape.chunks, memory);
     stream.start();
+    if (j == warp) begin_kernel();
     __syncwarp();  // the activations of the expert before are used up
     float sums[1][2];
     stream.multiply(args.inner + std::int64_t{j} * args.shape.cols, sums);
@@ -97,26 +102,25 @@ void launch(const MoeExpertsArgs& args, const ExpertPointers* experts, float* in
   const StreamShape gate = stream_shape(args.experts.front().gate);
   const int gate_bytes = kStreamWarps * one_token_bytes(most_warp_chunks(gate.chunks));
   allow_shared_memory(one_token_gate_up_kernel<kType>, gate_bytes);
-  one_token_gate_up_kernel<kType>
-      <<<dim3(row_tiles(gate), top_k), kStreamThreads, gate_bytes, context.stream.get()>>>(
-          {.hidden_states = args.hidden_states.as<float>(),
-           .experts = experts,
-           .topk_ids = args.topk_ids.as<std::int32_t>(),
-           .shape = gate,
-           .activation = args.activation,
-           .inner = inner});
+  launch_kernel(context, one_token_gate_up_kernel<kType>, dim3(row_tiles(gate), top_k),
+                kStreamThreads, gate_bytes,
+                {.hidden_states = args.hidden_states.as<float>(),
+                 .experts = experts,
+                 .topk_ids = args.topk_ids.as<std::int32_t>(),
+                 .shape = gate,
+                 .activation = args.activation,
+                 .inner = inner});
   const StreamShape down = stream_shape(args.experts.front().down);
   const int down_bytes = kStreamWarps * one_token_bytes(down.chunks);
   allow_shared_memory(one_token_down_kernel<kType>, down_bytes);
-  one_token_down_kernel<kType>
-      <<<row_tiles(down), kStreamThreads, down_bytes, context.stream.get()>>>(
-          {.inner = inner,
-           .experts = experts,
-           .topk_ids = args.topk_ids.as<std::int32_t>(),
-           .topk_weights = args.topk_weights.as<float>(),
-           .shape = down,
-           .output = args.output.as<float>(),
-           .top_k = static_cast<int>(top_k)});
+  launch_kernel(context, one_token_down_kernel<kType>, row_tiles(down), kStreamThreads, down_bytes,
+                {.inner = inner,
+                 .experts = experts,
+                 .topk_ids = args.topk_ids.as<std::int32_t>(),
+                 .topk_weights = args.topk_weights.as<float>(),
+                 .shape = down,
+                 .output = args.output.as<float>(),
+                 .top_k = static_cast<int>(top_k)});
 }
 
 }  // namespace

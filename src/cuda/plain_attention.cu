@@ -1,6 +1,7 @@
 #include "base/philox.h"
 #include "cuda/attention.cuh"
 #include "cuda/dispatch.h"
+#include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 #include "cuda/shared_memory.h"
 
@@ -130,6 +131,7 @@ __global__ void plain_attention_kernel(AttentionView args) {
   extern __shared__ float shared[];
   __shared__ float scratch[32];
   __shared__ float weights[kThreads];
+  begin_kernel();
   float* q = shared;                    // [D]
   float* acc = shared + args.head_dim;  // [D]
   const Row row(args, blockIdx.x, blockIdx.y);
@@ -180,7 +182,7 @@ void launch(const AttentionArgs& args, Context& context) {
   const dim3 grid(static_cast<unsigned>(args.q.shape[0]), static_cast<unsigned>(view.num_heads));
   const int num_bytes = 2 * view.head_dim * static_cast<int>(sizeof(float));
   allow_shared_memory(plain_attention_kernel<kType>, num_bytes);
-  plain_attention_kernel<kType><<<grid, kThreads, num_bytes, context.stream.get()>>>(view);
+  launch_kernel(context, plain_attention_kernel<kType>, grid, kThreads, num_bytes, view);
 }
 
 }  // namespace

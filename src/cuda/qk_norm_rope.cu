@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "cuda/context.h"
+#include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 
 namespace m2::cuda {
@@ -24,6 +25,7 @@ __global__ void qk_norm_rope_kernel(Projection q, Projection k, float eps,
                                     const float* sin,  // [T, R / 2]
                                     int half, int head_dim) {
   __shared__ float scratch[32];
+  begin_kernel();
   const Projection& projection = blockIdx.y == 0 ? q : k;
   const std::int64_t token = blockIdx.x;
   float* values = projection.values + token * projection.width;
@@ -63,6 +65,7 @@ __global__ void __launch_bounds__(kHeadThreads)
     qk_norm_rope_128_kernel(Projection q, Projection k, float eps, const float* cos,
                             const float* sin, int half) {
   __shared__ float scratch[32];
+  begin_kernel();
   const Projection& projection = blockIdx.y == 0 ? q : k;
   const std::int64_t token = blockIdx.x;
   auto* values = reinterpret_cast<float4*>(projection.values + token * projection.width);
@@ -136,12 +139,12 @@ void qk_norm_rope(const QkNormRopeArgs& args, Context& context) {
                         static_cast<int>(args.k.shape[1])};
   const auto half = static_cast<int>(args.cos.shape[1]);
   if (fits_heads_of_128(args)) {
-    qk_norm_rope_128_kernel<<<grid, kHeadThreads, 0, context.stream.get()>>>(
-        q, k, args.eps, args.cos.as<float>(), args.sin.as<float>(), half);
+    launch_kernel(context, qk_norm_rope_128_kernel, grid, kHeadThreads, 0, q, k, args.eps,
+                  args.cos.as<float>(), args.sin.as<float>(), half);
   } else {
-    qk_norm_rope_kernel<<<grid, kThreads, 0, context.stream.get()>>>(
-        q, k, args.eps, args.cos.as<float>(), args.sin.as<float>(), half,
-        static_cast<int>(args.head_dim));
+    launch_kernel(context, qk_norm_rope_kernel, grid, kThreads, 0, q, k, args.eps,
+                  args.cos.as<float>(), args.sin.as<float>(), half,
+                  static_cast<int>(args.head_dim));
   }
   check_launch("qk_norm_rope");
 }

@@ -1,6 +1,7 @@
 #include "ops/rms_norm.h"
 
 #include "cuda/context.h"
+#include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 
 namespace m2::cuda {
@@ -16,6 +17,7 @@ __global__ void __launch_bounds__(kThreads)
                     float eps, int vectors,
                     float4* output) {  // [T, H], may be the input
   __shared__ float scratch[32];
+  begin_kernel();
   const float4* from = input + std::int64_t{blockIdx.x} * vectors;
   float4* to = output + std::int64_t{blockIdx.x} * vectors;
   float4 row[kVectors];
@@ -47,6 +49,7 @@ __global__ void __launch_bounds__(kThreads)
     plain_rms_norm_kernel(const float* input, const float* weight, float eps,
                           std::int64_t hidden_size, float* output) {
   __shared__ float scratch[32];
+  begin_kernel();
   const float* from = input + blockIdx.x * hidden_size;
   float* to = output + blockIdx.x * hidden_size;
   float sum = 0.0F;
@@ -72,13 +75,13 @@ void rms_norm(const RmsNormArgs& args, Context& context) {
   const bool vectors = hidden_size % 4 == 0 && hidden_size <= 4 * kVectors * kThreads &&
                        is_aligned(args.input) && is_aligned(args.weight) && is_aligned(args.output);
   if (vectors) {
-    rms_norm_kernel<<<num_tokens, kThreads, 0, context.stream.get()>>>(
-        static_cast<const float4*>(args.input.data), static_cast<const float4*>(args.weight.data),
-        args.eps, static_cast<int>(hidden_size / 4), static_cast<float4*>(args.output.data));
+    launch_kernel(context, rms_norm_kernel, num_tokens, kThreads, 0,
+                  static_cast<const float4*>(args.input.data),
+                  static_cast<const float4*>(args.weight.data), args.eps,
+                  static_cast<int>(hidden_size / 4), static_cast<float4*>(args.output.data));
   } else {
-    plain_rms_norm_kernel<<<num_tokens, kThreads, 0, context.stream.get()>>>(
-        args.input.as<float>(), args.weight.as<float>(), args.eps, hidden_size,
-        args.output.as<float>());
+    launch_kernel(context, plain_rms_norm_kernel, num_tokens, kThreads, 0, args.input.as<float>(),
+                  args.weight.as<float>(), args.eps, hidden_size, args.output.as<float>());
   }
   check_launch("rms_norm");
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cuda/key_products.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
 
 namespace m2::cuda {
@@ -217,6 +218,7 @@ __global__ void __launch_bounds__(kThreads)
   extern __shared__ uint4 shared[];
   auto* quads = reinterpret_cast<SplitQuad*>(shared);
   auto* warp_parts = reinterpret_cast<RowPartial*>(quads + kHeadDim / 4 * kRows);
+  begin_kernel();
   const Tile tile = make_tile(args, kRows);
   if (!tile.has(0)) return;
   fill_queries<kRows, kHeadDim>(args, tile, quads);
@@ -284,7 +286,7 @@ void launch(const AttentionArgs& args, Context& context) {
   allow_shared_memory(kernel, num_bytes);
   const dim3 grid(static_cast<unsigned>(parts), static_cast<unsigned>(heads),
                   static_cast<unsigned>(row_tiles));
-  kernel<<<grid, kThreads, num_bytes, context.stream.get()>>>(view, partials, counters);
+  launch_kernel(context, kernel, grid, kThreads, num_bytes, view, partials, counters);
 }
 
 template <int kHeadDim>

@@ -2,6 +2,7 @@
 
 #include "base/philox.h"
 #include "cuda/context.h"
+#include "cuda/launch.cuh"
 
 namespace m2::cuda {
 namespace {
@@ -9,6 +10,7 @@ namespace {
 // A thread draws the four numbers of one counter and uses them for four neighbours.
 __global__ void uniform_noise_kernel(float* values, std::int64_t count, float jitter,
                                      std::uint64_t seed) {
+  begin_kernel();
   const std::int64_t counter = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   const auto words = philox4x32(
       {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32U), 0, 0},
@@ -28,8 +30,8 @@ void uniform_noise(const UniformNoiseArgs& args, Context& context) {
   if (count == 0) return;
   constexpr int kThreads = 256;
   const auto num_blocks = static_cast<unsigned>((count + 4 * kThreads - 1) / (4 * kThreads));
-  uniform_noise_kernel<<<num_blocks, kThreads, 0, context.stream.get()>>>(
-      args.values.as<float>(), count, args.jitter, args.seed);
+  launch_kernel(context, uniform_noise_kernel, num_blocks, kThreads, 0, args.values.as<float>(),
+                count, args.jitter, args.seed);
   check_launch("uniform_noise");
 }
 

@@ -1,0 +1,40 @@
+// Launches that overlap: a kernel may start while the one before it runs out.
+//
+// Every kernel calls begin_kernel() before it touches what other kernels write or read; what it
+// does before that call (asking for weights) overlaps with its predecessor. No block may return
+// before the call, since the kernel after next relies on the one before having waited.
+#pragma once
+
+#include <type_traits>
+
+#include "cuda/context.h"
+
+namespace m2::cuda {
+
+/// Waits until all earlier kernels are done and their results are visible; from then on the next
+/// kernel may start.
+__device__ inline void begin_kernel() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/// As kernel<<<grid, threads, shared_bytes, stream>>>(arguments...).
+template <typename... Parameters>
+void launch_kernel(const Context& context, void (*kernel)(Parameters...), dim3 grid, int threads,
+                   int shared_bytes, std::type_identity_t<Parameters>... arguments) {
+  cudaLaunchAttribute overlap = {};
+  overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  overlap.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
+  config.stream = context.stream.get();
+  config.attrs = &overlap;
+  config.numAttrs = context.overlaps_kernels ? 1 : 0;
+  require(cudaLaunchKernelEx(&config, kernel, arguments...), "launch a kernel");
+}
+
+}  // namespace m2::cuda

@@ -101,6 +101,8 @@ MODELS = {
     "gen_eos_list": dict(vocab_size=24, _head=4.0, eos_token_id=[2, 5, 11]),
     "gen_no_pad": dict(vocab_size=64, _head=6.0, pad_token_id=None),
     "gen_no_eos": dict(vocab_size=64, _head=6.0, eos_token_id=None),
+    "gen_flat": dict(_head=1.5),  # for sampling
+    "gen_flat_draft": dict(_head=1.5, num_hidden_layers=1, _like="gen_flat"),
     "gen_draft": dict(vocab_size=64, _head=6.0, num_hidden_layers=1, _like="gen"),
     **{f"act_{name}": dict(hidden_act=name, num_hidden_layers=1) for name in ACTIVATIONS},
     **{f"rope_{name}": changes for name, changes in ROPES.items()},

@@ -27,7 +27,7 @@ import side as sides
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs/parity.md"
 GROUPS = ("configurations", "activations", "rope", "masks", "positions", "caches", "cache_methods",
           "outputs", "losses", "logits_to_keep", "forward_errors", "training", "config",
-          "loading", "saving", "damaged", "resize", "processors", "greedy", "beams", "assisted",
+          "loading", "saving", "damaged", "resize", "processors", "greedy", "beams", "assisted", "sampling",
           "generate_outputs", "generate_errors", "text")  # fmt: skip
 
 

@@ -135,6 +135,11 @@ class ReferenceSide(Side):
     def seed(self, model, seed):
         self.torch.manual_seed(seed)
 
+    def sampling_seed(self, seed):
+        """Keywords of generate() for what it draws."""
+        self.torch.manual_seed(seed)
+        return {}
+
     def processors(self, function):
         """function(ids [R, cur] i64, scores [R, V] f32) -> scores, all NumPy."""
         side = self
@@ -179,6 +184,9 @@ class OurSide(Side):
 
     def seed(self, model, seed):
         model.manual_seed(seed)
+
+    def sampling_seed(self, seed):
+        return {"seed": seed}
 
     def processors(self, function):
         return [function]

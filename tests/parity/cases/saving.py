@@ -1,5 +1,6 @@
 """Checkpoints as they are saved, and loaded again by the other side."""
 
+import json
 import shutil
 
 import numpy as np
@@ -95,6 +96,22 @@ def _generation_config_follows(side):
             "temperature": used.generation_config.temperature}  # fmt: skip
 
 
+def _fp8_is_kept(side):
+    """FP8 numbers and scales are saved as they were; the reference, which cannot load them on a
+    CPU, is spoken for by the original file."""
+    directory, _ = models.write_fp8(side.new_directory(), "gqa", (16, 16))
+    if side.reads_fp8:
+        used = side.open(directory, dtype="auto")
+        directory = side.new_directory()
+        used.save_pretrained(str(directory))
+    held = arrays.read_safetensors(directory / "model.safetensors", with_types=True)
+    quantization = json.loads((directory / "config.json").read_text())["quantization_config"]
+    record = {key: array for key, (_, array) in held.items()}
+    return record | {"types": {key: kind for key, (kind, _) in held.items()},
+                     "block": quantization["weight_block_size"],
+                     "method": quantization["quant_method"]}  # fmt: skip
+
+
 def _to_a_file(side):
     """The reference logs an error for the weights, or fails in the config."""
     directory = side.new_directory()
@@ -125,6 +142,7 @@ SAVES = [
     Case("fresh_model", _fresh),
     Case("fresh_weights", _fresh_statistics),
     Case("generation_config", _generation_config_follows),
+    Case("fp8_is_kept", _fp8_is_kept),
     Case("to_a_file", _to_a_file, ours={"error": ["ValueError"]},
          difference="a file in the way is an error; the reference logs it and returns"),
 ]

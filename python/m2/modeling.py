@@ -214,12 +214,6 @@ class MiniMaxM2ForCausalLM(GenerationMixin, PreTrainedModel):
     _native_class = _m2.MiniMaxM2ForCausalLM
     _output_class = MoeCausalLMOutputWithPast
 
-    def __init__(self, config: MiniMaxM2Config, **kwargs: Any) -> None:
-        super().__init__(config, **kwargs)
-        self.generation_config = GenerationConfig.from_model_config(config)
-
-    __init__.__doc__ = PreTrainedModel.__init__.__doc__
-
     def _take(self, native: Any, config: MiniMaxM2Config) -> None:
         super()._take(native, config)
         self.generation_config = GenerationConfig.from_native(native.generation_config())

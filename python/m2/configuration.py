@@ -9,6 +9,7 @@ import warnings
 from typing import Any
 
 from . import _m2
+from .generation_configuration import FIELDS
 from .hub import local_directory, split_hub_options
 from .json_floats import read_floats, write_floats
 
@@ -183,7 +184,17 @@ class MiniMaxM2Config:
                 unused[key] = value
         return (config, unused) if return_unused_kwargs else config
 
+    def refuse_generation_fields(self) -> None:
+        """Raises ValueError for options of generate() that were set here, where they do nothing."""
+        usual = MiniMaxM2Config().__dict__
+        names = [name for name in FIELDS
+                 if self.__dict__.get(name) is not None and name not in usual]
+        if names:
+            raise ValueError(f"config: {', '.join(names)}: options of generate() act in the model's "
+                             "generation_config, not in its config")
+
     def save_pretrained(self, directory: str | os.PathLike) -> None:
         """Writes config.json into `directory`, which is made when it is not there."""
+        self.refuse_generation_fields()
         os.makedirs(directory, exist_ok=True)
         self.to_json_file(os.path.join(directory, "config.json"))

@@ -55,6 +55,8 @@ class GenerationMixin:
         not done.
         """
         del synced_gpus
+        if generation_config is None:
+            self.config.refuse_generation_fields()
         fields = {key: kwargs.pop(key) for key in list(kwargs) if key in FIELDS}
         given = {key: kwargs.pop(key) for key in list(kwargs) if key in _ARRAYS or key in _OTHERS}
         _refuse_unknown([key for key, value in kwargs.items()

@@ -101,6 +101,7 @@ class PreTrainedModel:
                         max_shard_size: int | str = "50GB", variant: str | None = None,
                         save_original_format: bool = True) -> None:
         """Writes config and weights as transformers reads them; files are complete or absent."""
+        self.config.refuse_generation_fields()
         self._prepared().save_pretrained(
             os.fspath(save_directory), max_shard_size=str(max_shard_size), variant=variant,
             save_original_format=save_original_format)

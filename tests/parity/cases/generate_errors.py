@@ -37,6 +37,28 @@ def _small_draft(side, model):
     return {"assistant_model": side.load("gen_eos_often")}
 
 
+def _early_exit(side):
+    """Fails in the reference, which leaves the model cut: so not with a shared one."""
+    used = side.open(side.directory("gen"))
+    given = arguments(side, {"input_ids": TEXT})
+    return error_record(lambda: used.generate(**given, max_new_tokens=2, assistant_early_exit=1),
+                        ("assistant_early_exit",))  # fmt: skip
+
+
+def _field_in_config(side):
+    used = side.open(side.directory("gen"))
+    used.config.temperature = 0.5
+    given = arguments(side, {"input_ids": TEXT})
+    return error_record(lambda: used.generate(**given, max_new_tokens=2), ("temperature",))
+
+
+def _field_saved(side):
+    used = side.open(side.directory("gen"))
+    used.config.temperature = 0.5
+    directory = side.new_directory()
+    return error_record(lambda: used.save_pretrained(str(directory)), ("temperature",))
+
+
 def _saves(name, words, **fields):
     """Saving is strict where generating only warns."""
 
@@ -118,6 +140,18 @@ CASES = [
     _error("constraints_are_gone", difference=REMOVED, ours=UNSUPPORTED, num_beams=2, force_words_ids=[[5]]),
     _error("contrastive_is_gone", difference=REMOVED, ours=UNSUPPORTED, penalty_alpha=0.6, top_k=4),
     _error("dola_is_gone", difference=REMOVED, ours=UNSUPPORTED, dola_layers="low"),
+    _error("watermark_of_a_dict", ("watermarking_config",),
+           watermarking_config={"bias": 2.0, "seeding_scheme": "selfhash"}),
+    Case("early_exit", _early_exit),
+    _error("token_healing", ("token_healing",), token_healing=True, ours=UNSUPPORTED,
+           difference="token healing is not supported"),
+    _error("compiled_options_are_fine", disable_compile=True),
+    _error("router_logits_of_the_config", model="router_flag", attention_mask=np.ones((1, 6), int),
+           ours={"error": ["none"]},
+           difference="generate() works when the config asks for router logits; the reference fails "
+                      "in the auxiliary loss"),
+    Case("generation_field_in_the_model_config", _field_in_config),
+    Case("generation_field_saved_in_the_model_config", _field_saved),
     _error("assistant_with_min_new_tokens", prepare=_draft, min_new_tokens=3,
            ours={"error": ["none"]},
            difference="min_new_tokens works with an assistant; the reference refuses it"),

@@ -11,7 +11,8 @@
 
 namespace m2::test {
 
-inline std::filesystem::path source_dir() { return M2_SOURCE_DIR; }
+/// The root of the repository that the tests were built from.
+std::filesystem::path source_dir();
 
 /// A committed file below tests/golden.
 inline std::filesystem::path golden_path(const std::string& name) {

@@ -17,6 +17,7 @@ namespace {
 struct GenerateOptions {
   SessionOptions session;
   std::optional<std::string> prompt;
+  std::string messages;
   std::string inputs;
   bool raw = false;
   bool json = false;
@@ -94,9 +95,17 @@ void continue_text(const GenerateOptions& options, const std::string& prompt) {
   report_end(options, result.timings, result.finish_reason == FinishReason::kCancelled);
 }
 
-void answer(const GenerateOptions& options, const std::string& prompt) {
+std::string prompt_of(const GenerateOptions& options) {
+  return options.prompt ? *options.prompt : read_stdin();
+}
+
+void answer(const GenerateOptions& options) {
   const Session session = open_session(options.session);
-  session.chat->add_user(prompt);
+  if (options.messages.empty()) {
+    session.chat->add_user(prompt_of(options));
+  } else {
+    session.chat->add_messages(read_json(options.messages));
+  }
   ReplyPrinter printer(thinking_display(options.session));
   const InterruptScope interrupt;
   const ChatReply reply = session.chat->reply(
@@ -119,13 +128,10 @@ void answer(const GenerateOptions& options, const std::string& prompt) {
 void generate(const GenerateOptions& options) {
   if (!options.inputs.empty()) {
     generate_ids(options);
-    return;
-  }
-  const std::string prompt = options.prompt ? *options.prompt : read_stdin();
-  if (options.raw) {
-    continue_text(options, prompt);
+  } else if (options.raw) {
+    continue_text(options, prompt_of(options));
   } else {
-    answer(options, prompt);
+    answer(options);
   }
 }
 
@@ -133,16 +139,23 @@ void generate(const GenerateOptions& options) {
 
 void add_generate_command(CLI::App& app) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "Answer one prompt, or continue token ids");
+  CLI::App* command =
+      app.add_subcommand("generate", "Answer a prompt or a conversation, or continue token ids");
   add_session_options(*command, options->session);
   command->add_option("-p,--prompt", options->prompt, "The prompt (default: standard input)");
   command->add_flag("--raw", options->raw,
                     "Continue the text as it is instead of answering it as a chat message");
   command
+      ->add_option("--messages", options->messages,
+                   "JSON list of messages, answered as they stand; - is standard input")
+      ->excludes("--prompt")
+      ->excludes("--raw");
+  command
       ->add_option("--inputs", options->inputs,
                    "JSON with rows of input_ids and, optionally, attention_mask and position_ids; "
                    "prints {\"sequences\"}")
       ->excludes("--prompt")
+      ->excludes("--messages")
       ->excludes("--raw");
   command->add_flag("--json", options->json, "Print the message or the text as JSON");
   command->callback([options] { generate(*options); });

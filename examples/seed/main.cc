@@ -9,9 +9,11 @@
 
 int main(int argc, char** argv) try {
   const std::string name = argc > 1 ? argv[1] : "MiniMaxAI/MiniMax-M2";
+  const std::string revision = argc > 1 ? "main" : "refs/pr/52";
 
-  auto model = m2::MiniMaxM2ForCausalLM::from_pretrained(name, {.device_map = "auto"});
-  const auto tokenizer = m2::AutoTokenizer::from_pretrained(name);
+  auto model =
+      m2::AutoModelForCausalLM::from_pretrained(name, {.revision = revision, .device_map = "auto"});
+  const auto tokenizer = m2::AutoTokenizer::from_pretrained(name, {.revision = revision});
 
   const std::vector<m2::ChatMessage> messages = {
       {"user", "What is your favourite condiment?"},

@@ -57,6 +57,13 @@ void ChatSession::add_user(const std::string& text) {
   messages_.push_back({{"role", "user"}, {"content", text}});
 }
 
+void ChatSession::add_messages(const Json& messages) {
+  M2_REQUIRE(ErrorCode::kInvalidArgument, messages.is_array() && !messages.empty(),
+             "messages: expected a list of at least one message, got ",
+             messages.is_array() ? "an empty list" : messages.type_name());
+  messages_.insert(messages_.end(), messages.begin(), messages.end());
+}
+
 void ChatSession::add_tool_result(const std::string& call_id, const std::string& result) {
   messages_.push_back({{"role", "tool"}, {"tool_call_id", call_id}, {"content", result}});
 }

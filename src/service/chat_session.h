@@ -44,6 +44,9 @@ class ChatSession {
   ChatSession(TextGenerator& generator, ChatTemplate chat_template, ChatSessionOptions options);
 
   void add_user(const std::string& text);
+  /// Appends a conversation: a JSON list of messages in any form that ChatRequest takes. Throws
+  /// kInvalidArgument when it is no list; what a message lacks is found by reply().
+  void add_messages(const nlohmann::ordered_json& messages);
   void add_tool_result(const std::string& call_id, const std::string& result);
 
   /// Generates the assistant's next message, reports its events as they come and appends it. When

@@ -157,6 +157,19 @@ class Conversations(unittest.TestCase):
         self.assertNotIn("\033", from_option)
         self.assertNotIn("<think>", from_option)
 
+    def test_answers_a_conversation(self):
+        conversation = [{"role": "user", "content": "What is your favourite condiment?"},
+                        {"role": "assistant", "content": "Fresh lemon juice."},
+                        {"role": "user", "content": "What is 17 + 25?"}]  # fmt: skip
+        out, err = run("generate", "--model", MODEL, "--messages", "-",
+                       stdin=json.dumps(conversation))  # fmt: skip
+        self.assertEqual((out, err), ("17 + 25 = 42\n", ""))
+        _, err = run("generate", "--model", MODEL, "--messages", "-", stdin="{}", code=1)
+        self.assertIn("messages: expected a list of at least one message, got object", err)
+        _, err = run("generate", "--model", MODEL, "--messages", "-", stdin='[{"role": 1}]',
+                     code=1)  # fmt: skip
+        self.assertIn("messages[0]", err)
+
     def test_json_answer_has_the_thinking(self):
         reply = run_json("generate", "--model", MODEL, "--json", "-p", "What is 17 + 25?")
         self.assertEqual(reply["finish_reason"], "stop")

@@ -57,7 +57,7 @@ TEST_F(ShippedModel, GreedyRepliesAreThoseOfTransformers) {
     ChatRequest request = {.messages_json = item["messages"].dump()};
     if (!item["tools"].empty()) request.tools_json = item["tools"].dump();
     const RenderedPrompt prompt = chat_template.render(request);
-    EXPECT_EQ(prompt.text, item["prompt"]);
+    EXPECT_EQ(prompt.text, item["prompt"].get<std::string>());
     const auto ids = loaded_->tokenizer().encode_ids(TextInput(prompt.text, prompt.untrusted));
     ASSERT_EQ(ids, item["prompt_ids"].get<std::vector<TokenId>>());
     GenerationConfig call;

@@ -57,17 +57,20 @@ class Cache {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Grows with its tokens.
+/// Grows with its tokens. With `offloading` keys and values lie in the host's memory, and a device
+/// keeps room for one layer at a time: slower, for contexts that do not fit. Layers that run in the
+/// host's memory have theirs there anyway, and nothing is moved.
 class DynamicCache final : public Cache {
  public:
-  DynamicCache();
+  explicit DynamicCache(bool offloading = false);
 };
 
 /// Room for max_cache_len tokens, all of which attention sees under the causal rule; a forward call
-/// writes at its cache_position. Throws kInvalidArgument unless max_cache_len > 0.
+/// writes at its cache_position. `offloading` as in DynamicCache. Throws kInvalidArgument unless
+/// max_cache_len > 0.
 class StaticCache final : public Cache {
  public:
-  explicit StaticCache(std::int64_t max_cache_len);
+  explicit StaticCache(std::int64_t max_cache_len, bool offloading = false);
 };
 
 /// Grows; keys and values are stored with 8 or 4 bits in groups along D, each with its own scale

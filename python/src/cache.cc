@@ -86,15 +86,18 @@ void bind_kinds(nb::module_& module) {
   nb::class_<DynamicCache, Cache>(module, "DynamicCache", "Grows with its tokens.")
       .def(
           "__init__",
-          [](DynamicCache* self, const nb::object& /*config*/) { new (self) DynamicCache(); },
-          nb::arg("config").none() = nb::none());
+          [](DynamicCache* self, const nb::object& /*config*/, bool offloading) {
+            new (self) DynamicCache(offloading);
+          },
+          nb::arg("config").none() = nb::none(), nb::arg("offloading") = false,
+          "offloading: in the host's memory; the device keeps room for one layer.");
   nb::class_<StaticCache, Cache>(module, "StaticCache", "Room for max_cache_len tokens.")
       .def(
           "__init__",
-          [](StaticCache* self, const nb::object& /*config*/, std::int64_t max_cache_len) {
-            new (self) StaticCache(max_cache_len);
-          },
-          nb::arg("config").none() = nb::none(), nb::arg("max_cache_len") = 0);
+          [](StaticCache* self, const nb::object& /*config*/, std::int64_t max_cache_len,
+             bool offloading) { new (self) StaticCache(max_cache_len, offloading); },
+          nb::arg("config").none() = nb::none(), nb::arg("max_cache_len") = 0,
+          nb::arg("offloading") = false, "offloading: as of DynamicCache.");
   nb::class_<QuantizedCache, Cache>(module, "QuantizedCache",
                                     "Grows; 8 or 4 bits for all but the last tokens.")
       .def(

@@ -3,6 +3,7 @@ import signal
 import threading
 import time
 import unittest
+import warnings
 
 import m2
 import numpy as np
@@ -63,6 +64,15 @@ class GenerateTest(unittest.TestCase):
                     output.sequences, output.scores, output.get("beam_indices"),
                     normalize_logits=not options)
                 self.assertEqual(scores.shape, (2, 5))
+
+    def test_offloaded_caches(self):
+        for name, capacity in (("offloaded", -1), ("offloaded_static", 7)):
+            with self.subTest(name), warnings.catch_warnings():
+                warnings.simplefilter("error")
+                output = self.model.generate(PROMPT, cache_implementation=name,
+                                             return_dict_in_generate=True, **PLAIN)
+                np.testing.assert_array_equal(output.sequences, self.expected)
+                self.assertEqual(output.past_key_values.get_max_cache_shape(), capacity)
 
     def test_sampling_is_seeded(self):
         options = dict(max_new_tokens=8, do_sample=True, num_return_sequences=3)

@@ -69,7 +69,8 @@ class ForwardTest(unittest.TestCase):
     def test_cache_continues(self):
         every = self.model(IDS).logits
         for cache in (m2.DynamicCache(), m2.StaticCache(max_cache_len=8),
-                      m2.StaticCache(self.model.config, 8)):
+                      m2.StaticCache(self.model.config, 8), m2.DynamicCache(offloading=True),
+                      m2.StaticCache(max_cache_len=8, offloading=True)):
             with self.subTest(cache=cache):
                 first = self.model(IDS[:, :3], past_key_values=cache)
                 self.assertIs(first.past_key_values, cache)

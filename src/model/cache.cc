@@ -85,10 +85,12 @@ void Cache::reset() { impl_->reset(); }
 Tensor Cache::keys(std::int64_t layer) const { return gather(*impl_, layer, KvPart::kKeys); }
 Tensor Cache::values(std::int64_t layer) const { return gather(*impl_, layer, KvPart::kValues); }
 
-DynamicCache::DynamicCache() : Cache(std::make_unique<Impl>(CacheOptions{})) {}
+DynamicCache::DynamicCache(bool offloading)
+    : Cache(std::make_unique<Impl>(CacheOptions{.offloading = offloading})) {}
 
-StaticCache::StaticCache(std::int64_t max_cache_len)
-    : Cache(std::make_unique<Impl>(CacheOptions{.capacity = max_cache_len})) {
+StaticCache::StaticCache(std::int64_t max_cache_len, bool offloading)
+    : Cache(std::make_unique<Impl>(
+          CacheOptions{.capacity = max_cache_len, .offloading = offloading})) {
   M2_REQUIRE(ErrorCode::kInvalidArgument, max_cache_len > 0,
              "StaticCache: expected max_cache_len > 0, got ", max_cache_len);
 }

@@ -51,7 +51,8 @@ void Cache::Impl::rebuild(std::int64_t num_rows) {
   kv_cache = std::make_unique<KvCache>(placement, config,
                                        KvCacheOptions{.num_tokens = num_rows * row_tokens,
                                                       .block_size = kBlockSize,
-                                                      .one_pass = options.one_pass});
+                                                      .one_pass = options.one_pass,
+                                                      .offloading = options.offloading});
   for (std::int64_t row = 0; row < num_rows; ++row) {
     SequenceBlocks& blocks = rows.emplace_back(kv_cache->allocator(), kBlockSize);
     M2_CHECK(blocks.reserve(row_tokens), "the cache has room for every row");

@@ -21,6 +21,7 @@ struct CacheOptions {
   std::int64_t group_size = 0;
   std::int64_t residual_length = 0;  // tokens at the end that stay exact
   bool one_pass = false;             // of a call without cache: see KvCacheOptions
+  bool offloading = false;           // the same
 };
 
 /// B rows of blocks of one KvCache. Rows may share blocks; a block is copied before a row writes to

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "kv/sequence_blocks.h"
+#include "ops/reference_backend.h"
 
 namespace m2 {
 namespace {
@@ -26,17 +27,26 @@ KvCache::KvCache(const Placement& placement, const MiniMaxM2Config& config,
       block_shape_{config.num_key_value_heads, options.block_size, config.head_dim},
       block_size_(options.block_size),
       format_(options.format),
-      allocator_(count_blocks(options)) {
+      allocator_(count_blocks(options)),
+      host_(std::make_shared<ReferenceBackend>()) {
   for (const auto& backend : placement_.layers) {
-    const auto used = std::ranges::find(backends_, backend.get());
-    const bool reuse = options.one_pass && used != backends_.end();
-    storage_.push_back(reuse ? static_cast<std::size_t>(used - backends_.begin())
-                             : backends_.size());
-    if (reuse) continue;
-    backends_.push_back(backend.get());
-    keys_.push_back(allocate(*backend, allocator_.num_blocks()));
-    values_.push_back(allocate(*backend, allocator_.num_blocks()));
+    const bool away = options.offloading && !backend->host_accessible();
+    used_.push_back(away || options.one_pass ? shared_storage(*backend) : add_storage(*backend));
+    storage_.push_back(away ? add_storage(*host_) : used_.back());
   }
+}
+
+std::size_t KvCache::add_storage(Backend& backend) {
+  backends_.push_back(&backend);
+  keys_.push_back(allocate(backend, allocator_.num_blocks()));
+  values_.push_back(allocate(backend, allocator_.num_blocks()));
+  return backends_.size() - 1;
+}
+
+std::size_t KvCache::shared_storage(Backend& backend) {
+  const auto found = shared_.find(&backend);
+  if (found != shared_.end()) return found->second;
+  return shared_[&backend] = add_storage(backend);
 }
 
 // [P, Nkv, B, D]
@@ -46,8 +56,8 @@ Tensor KvCache::allocate(Backend& backend, std::int32_t num_blocks) const {
 }
 
 KvCacheView KvCache::layer(std::size_t layer) const {
-  return {.keys = keys_[storage_[layer]].view(),
-          .values = values_[storage_[layer]].view(),
+  return {.keys = keys_[used_[layer]].view(),
+          .values = values_[used_[layer]].view(),
           .format = format_,
           .quantized = quantized_ != nullptr ? quantized_->layer(layer) : QuantizedBlocksView()};
 }
@@ -86,12 +96,39 @@ void KvCache::grow(std::int64_t num_tokens) {
   allocator_.grow(num_blocks);
 }
 
-// The block of [P, Nkv, B, D], as [Nkv, B, D].
-TensorView KvCache::block_of(const Tensor& tensor, std::int32_t block) const {
+// The blocks of [P, Nkv, B, D], as [count, Nkv, B, D].
+TensorView KvCache::blocks_of(const Tensor& tensor, const BlockRun& run) const {
   const TensorView& all = tensor.view();
   const auto bytes = static_cast<std::size_t>(block_shape_.num_elements()) * dtype_size(all.dtype);
-  return {static_cast<std::byte*>(all.data) + static_cast<std::size_t>(block) * bytes, all.dtype,
-          block_shape_};
+  return {static_cast<std::byte*>(all.data) + static_cast<std::size_t>(run.first) * bytes,
+          all.dtype,
+          {run.count, block_shape_[0], block_shape_[1], block_shape_[2]}};
+}
+
+// The block of [P, Nkv, B, D], as [Nkv, B, D].
+TensorView KvCache::block_of(const Tensor& tensor, std::int32_t block) const {
+  const TensorView run = blocks_of(tensor, {block, 1});
+  return {run.data, run.dtype, block_shape_};
+}
+
+void KvCache::upload(std::size_t layer, std::span<const BlockRun> runs) {
+  if (used_[layer] == storage_[layer]) return;
+  Backend& backend = *backends_[used_[layer]];
+  for (auto* tensors : {&keys_, &values_}) {
+    const Tensor& from = (*tensors)[storage_[layer]];
+    const Tensor& to = (*tensors)[used_[layer]];
+    for (const BlockRun& run : runs) backend.upload(blocks_of(from, run), blocks_of(to, run));
+  }
+}
+
+void KvCache::download(std::size_t layer, std::span<const BlockRun> runs) {
+  if (used_[layer] == storage_[layer]) return;
+  Backend& backend = *backends_[used_[layer]];
+  for (auto* tensors : {&keys_, &values_}) {
+    const Tensor& from = (*tensors)[used_[layer]];
+    const Tensor& to = (*tensors)[storage_[layer]];
+    for (const BlockRun& run : runs) backend.download(blocks_of(from, run), blocks_of(to, run));
+  }
 }
 
 void KvCache::copy_block(std::int32_t from, std::int32_t to) {
@@ -107,7 +144,7 @@ void KvCache::read_block(std::size_t layer, std::int32_t block, KvPart part,
   if (block >= kFirstQuantizedBlock) return read_quantized(layer, block, part, host);
   const TensorView stored =
       block_of(part == KvPart::kKeys ? keys_[storage_[layer]] : values_[storage_[layer]], block);
-  Backend& backend = *placement_.layers[layer];
+  Backend& backend = *backends_[storage_[layer]];
   if (stored.dtype == DType::kF32) return backend.download(stored, host);
   const Tensor copy(stored.dtype, stored.shape);
   backend.download(stored, copy.view());
@@ -130,7 +167,7 @@ void KvCache::read_quantized(std::size_t layer, std::int32_t block, KvPart part,
 
 void KvCache::write_block(std::size_t layer, std::int32_t block, KvPart part,
                           const TensorView& host) {
-  placement_.layers[layer]->upload(
+  backends_[storage_[layer]]->upload(
       host,
       block_of(part == KvPart::kKeys ? keys_[storage_[layer]] : values_[storage_[layer]], block));
 }

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "kv/block_allocator.h"
@@ -18,12 +21,21 @@ struct KvCacheOptions {
   /// For a single forward pass that nobody continues: the layers of a backend use the same memory
   /// one after the other.
   bool one_pass = false;
+  /// Layers of backends that do not work in the host's memory lie there all the same. Their
+  /// operations use one memory of the backend, into which upload() and download() bring each layer.
+  bool offloading = false;
+};
+
+/// Blocks first .. first + count - 1.
+struct BlockRun {
+  std::int32_t first;
+  std::int32_t count;
 };
 
 /// Owns the memory, planned at the start; sequences own blocks of it (SequenceBlocks).
 class KvCache {
  public:
-  /// The keys and values of a layer lie in the memory of the layer's backend.
+  /// The keys and values of a layer lie in the memory of the layer's backend, unless offloaded.
   KvCache(const Placement& placement, const MiniMaxM2Config& config, const KvCacheOptions& options);
 
   [[nodiscard]] BlockAllocator& allocator() { return allocator_; }
@@ -31,7 +43,14 @@ class KvCache {
   [[nodiscard]] std::int64_t num_tokens() const {
     return std::int64_t{allocator_.num_blocks()} * block_size_;
   }
+  /// What the operations of a layer use.
   [[nodiscard]] KvCacheView layer(std::size_t layer) const;
+  /// True when a layer is offloaded; otherwise upload() and download() do nothing.
+  [[nodiscard]] bool is_offloaded() const { return storage_ != used_; }
+  /// Before the operations of a layer: brings the blocks that they read or write in part.
+  void upload(std::size_t layer, std::span<const BlockRun> runs);
+  /// After them: takes the blocks that they wrote back.
+  void download(std::size_t layer, std::span<const BlockRun> runs);
   /// Block numbers from kFirstQuantizedBlock on mean blocks of `pool`, which must live longer.
   /// Throws kUnsupported when a layer's backend does not work in the host's memory.
   void attach(const QuantizedPool& pool);
@@ -49,9 +68,12 @@ class KvCache {
   void write_block(std::size_t layer, std::int32_t block, KvPart part, const TensorView& host);
 
  private:
+  [[nodiscard]] std::size_t add_storage(Backend& backend);
+  [[nodiscard]] std::size_t shared_storage(Backend& backend);
   [[nodiscard]] Tensor allocate(Backend& backend, std::int32_t num_blocks) const;
   void read_quantized(std::size_t layer, std::int32_t block, KvPart part,
                       const TensorView& host) const;
+  [[nodiscard]] TensorView blocks_of(const Tensor& tensor, const BlockRun& run) const;
   [[nodiscard]] TensorView block_of(const Tensor& tensor, std::int32_t block) const;
 
   Placement placement_;
@@ -60,10 +82,13 @@ class KvCache {
   KvFormat format_;
   BlockAllocator allocator_;
   const QuantizedPool* quantized_ = nullptr;
-  std::vector<std::size_t> storage_;  // [L]: which of keys_ and values_ a layer has
-  std::vector<Backend*> backends_;    // of every storage
-  std::vector<Tensor> keys_;          // storages of [P, Nkv, B, D]
-  std::vector<Tensor> values_;        // the same
+  std::shared_ptr<Backend> host_;           // for the memory of offloaded layers
+  std::map<Backend*, std::size_t> shared_;  // the storage that layers take turns in
+  std::vector<std::size_t> storage_;        // [L]: which of keys_ and values_ a layer has
+  std::vector<std::size_t> used_;           // [L]: which its operations use
+  std::vector<Backend*> backends_;          // of every storage
+  std::vector<Tensor> keys_;                // storages of [P, Nkv, B, D]
+  std::vector<Tensor> values_;              // the same
 };
 
 }  // namespace m2

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "model/blocks_in_use.h"
 
 namespace m2 {
 namespace {
@@ -23,7 +24,8 @@ struct MiniMaxM2::Pass {
   const Batch& batch;
   KvCache& kv_cache;
   const ForwardOptions& options;
-  Stage* stage;  // where the residual stream is
+  BlocksInUse blocks;  // of an offloaded cache
+  Stage* stage;        // where the residual stream is
 
   // A seed of its own for every layer and purpose.
   [[nodiscard]] std::uint64_t dropout_seed(std::size_t layer) const {
@@ -145,7 +147,9 @@ TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
            weights_->layers.size());
   num_tokens_ = batch.num_tokens();
   load(batch, options.mask);
-  Pass pass{batch, kv_cache, options, &stage_of(placement_.embedding)};
+  Pass pass{batch, kv_cache, options,
+            kv_cache.is_offloaded() ? blocks_in_use(batch, kv_cache.block_size()) : BlocksInUse(),
+            &stage_of(placement_.embedding)};
   const Shape shape = {num_tokens_, config_.hidden_size};
 
   embed(batch, *pass.stage);
@@ -170,7 +174,9 @@ void MiniMaxM2::decoder_layer(const Pass& pass, std::size_t layer) {
   const TensorView normed = first(stage.normed, residual.shape);
 
   backend.rms_norm({residual, weights.input_norm, eps(), normed});
+  pass.kv_cache.upload(layer, pass.blocks.read);
   attention_block(pass, layer);
+  pass.kv_cache.download(layer, pass.blocks.written);
   backend.rms_norm({residual, weights.post_attention_norm, eps(), normed});
   moe_block(pass, layer);
 }

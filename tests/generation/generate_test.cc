@@ -11,6 +11,7 @@
 
 #include "generation/table_model.h"
 #include "m2/error.h"
+#include "model/cache_impl.h"
 #include "support/generating_checkpoint.h"
 #include "support/paths.h"
 #include "support/views.h"
@@ -377,6 +378,31 @@ TEST_F(GenerateOnCheckpoint, AQuantizedCacheIsExactAtItsEnd) {
               run(R"({"cache_implementation": "quantized", "cache_config": {"nbits": 3}})");
             }),
             ErrorCode::kInvalidArgument);
+}
+
+TEST_F(GenerateOnCheckpoint, AnOffloadedCacheIsTheOneAskedFor) {
+  const struct {
+    const char* name;
+    bool offloading;
+    std::int64_t capacity;
+    bool assisted_warns;
+  } cases[] = {{"dynamic", false, -1, false},
+               {"offloaded", true, -1, false},
+               {"static", false, 14, true},
+               {"offloaded_static", true, 14, true}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    auto call = call_of(R"({"max_new_tokens": 4, "return_dict_in_generate": true})");
+    call.cache_implementation = c.name;
+    const auto output = generate(model_.model(), nullptr, prompt_.inputs(), call, {});
+    EXPECT_THAT(output.warnings, testing::IsEmpty());
+    EXPECT_EQ(output.past_key_values->impl().options.offloading, c.offloading);
+    EXPECT_EQ(output.past_key_values->get_max_cache_shape(), c.capacity);
+    const auto assisted = generate(model_.model(), &assistant_.model(), prompt_.inputs(), call, {});
+    EXPECT_EQ(assisted.past_key_values->impl().options.offloading, c.offloading);
+    EXPECT_EQ(!assisted.warnings.empty(), c.assisted_warns);
+    EXPECT_EQ(rows_of(assisted), rows_of(output));
+  }
 }
 
 TEST_F(GenerateOnCheckpoint, BeamsShareAGivenCache) {

@@ -62,18 +62,16 @@ std::shared_ptr<Cache> make_cache(const GenerateInputs& inputs, const Generation
   if (!config.use_cache.value_or(true)) return nullptr;
   const std::string name = config.cache_implementation.value_or("dynamic");
   CacheKind kind = cache_kind(name);
+  const bool offloading = is_offloaded(name);
   if (is_assisted_mode(mode) && kind != CacheKind::kDynamic) {
     warnings.push_back(concat("cache_implementation: \"", name,
-                              "\" cannot be rolled back, assisted generation uses \"dynamic\""));
+                              "\" cannot be rolled back, assisted generation uses \"",
+                              offloading ? "offloaded" : "dynamic", "\""));
     kind = CacheKind::kDynamic;
-  }
-  if (is_offloaded(name)) {
-    warnings.push_back(
-        concat("cache_implementation: \"", name, "\" stays where the model computes"));
   }
   if (kind == CacheKind::kStatic) {
     const std::int64_t num_embeds = columns.has_ids ? 0 : columns.count;
-    return std::make_shared<StaticCache>(*config.max_length - 1 + num_embeds);
+    return std::make_shared<StaticCache>(*config.max_length - 1 + num_embeds, offloading);
   }
   if (kind == CacheKind::kQuantized) {
     const auto options = config.cache_config.value_or(QuantizedCacheConfig());
@@ -81,7 +79,7 @@ std::shared_ptr<Cache> make_cache(const GenerateInputs& inputs, const Generation
                                             static_cast<int>(options.q_group_size),
                                             static_cast<int>(options.residual_length));
   }
-  return std::make_shared<DynamicCache>();
+  return std::make_shared<DynamicCache>(offloading);
 }
 
 // Embeddings are for the first step only, which a cache tells apart.

@@ -69,9 +69,12 @@ void download_files(const DownloadJob& job, const std::string& commit,
   group.rethrow();
 }
 
-// A hub that does not answer is no obstacle to what is here already: one attempt, then the cache.
-TransferLimits limits_with_cache(TransferLimits limits, bool is_cached) {
+// For the first question of a download. A hub that does not answer is no obstacle to what is here
+// already: one attempt, then the cache. Whoever has no network, or mistyped a folder's name, should
+// not wait for it long either.
+TransferLimits first_limits(TransferLimits limits, bool is_cached) {
   if (is_cached) limits.max_attempts = 1;
+  limits.max_unreachable_attempts = 2;
   return limits;
 }
 
@@ -160,7 +163,7 @@ fs::path snapshot_download(const std::string& repo_id, const HubOptions& options
   Client client(settings, limits, options.stop);
   RepoInfo info;
   try {
-    info = with_retries(limits_with_cache(limits, cached.has_value()), options.stop,
+    info = with_retries(first_limits(limits, cached.has_value()), options.stop,
                         [&] { return client.repo_info(repo_id, options.revision); });
   } catch (const Error& error) {
     if (cached && is_unavailable(error)) return *cached;
@@ -186,7 +189,7 @@ fs::path hub_download(const std::string& repo_id, const std::string& file,
   Client client(settings, limits, options.stop);
   FileMetadata metadata;
   try {
-    metadata = with_retries(limits_with_cache(limits, cached.has_value()), options.stop,
+    metadata = with_retries(first_limits(limits, cached.has_value()), options.stop,
                             [&] { return client.metadata(asked); });
   } catch (const Error& error) {
     if (cached && is_unavailable(error)) return *cached;

@@ -208,7 +208,9 @@ HttpResponse HttpConnection::perform(const HttpRequest& request, const BodySink&
       "hub: " + shown(request.url) + ": " +
       (code == CURLE_OK ? "the headers were cut" : curl_easy_strerror(code));
   M2_REQUIRE(ErrorCode::kUnsupported, !is_permanent(code), message);
-  throw TransientError(message);
+  TransientError error(message);
+  error.unreachable = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT;
+  throw error;
 }
 
 }  // namespace m2::hub

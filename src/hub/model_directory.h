@@ -9,7 +9,8 @@
 namespace m2::hub {
 
 /// `name` itself when it is a directory, else the snapshot of the hub id, with `options` to say
-/// which files. Throws kNotFound when it is neither, and what snapshot_download throws.
+/// which files. Throws kNotFound when it is neither, and what
+/// snapshot_download throws; its message then says that there is no such directory.
 [[nodiscard]] std::filesystem::path model_directory(const std::string& name,
                                                     const HubOptions& options);
 

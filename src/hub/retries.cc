@@ -44,8 +44,11 @@ void Retries::wait(const TransientError& error) {
              "; the server asks to wait ", asked.count() / 1000, " s");
   const Milliseconds time = std::max(backoff(), asked);
   ++failures_;
-  M2_REQUIRE(ErrorCode::kResourceExhausted, failures_ < limits_.max_attempts, error.what(),
-             " (after ", failures_, " attempts)");
+  const int allowed = error.unreachable
+                          ? std::min(limits_.max_attempts, limits_.max_unreachable_attempts)
+                          : limits_.max_attempts;
+  M2_REQUIRE(ErrorCode::kResourceExhausted, failures_ < allowed, error.what(), " (after ",
+             failures_, failures_ == 1 ? " attempt)" : " attempts)");
   sleep_unless_stopped(time, stop_);
 }
 

@@ -18,7 +18,8 @@ struct TransferLimits {
   Milliseconds connect_timeout{10'000};
   Milliseconds stall_timeout{30'000};  ///< without a single byte
   int max_redirects = 10;
-  int max_attempts = 6;  ///< without progress between them
+  int max_attempts = 6;              ///< without progress between them
+  int max_unreachable_attempts = 6;  ///< while the server cannot be reached at all
   Milliseconds first_backoff{1'000};
   Milliseconds max_backoff{16'000};
   /// A server that asks for more patience than this (Retry-After) is not waited for.
@@ -32,6 +33,7 @@ struct TransferLimits {
 struct TransientError : std::runtime_error {
   explicit TransientError(const std::string& message) : std::runtime_error(message) {}
   std::optional<Milliseconds> retry_after;
+  bool unreachable = false;  ///< no connection was made
 };
 
 /// Waits between the attempts of one request.

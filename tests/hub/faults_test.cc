@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "hub/hub_fixture.h"
+#include "hub/model_directory.h"
 
 namespace m2::test {
 namespace {
@@ -149,6 +150,19 @@ TEST_F(HubFaultTest, ServersThatStayDownEndTheAttempts) {
             ErrorCode::kResourceExhausted);
   EXPECT_THAT(message, HasSubstr("status 502"));
   EXPECT_EQ(server().take_requests().size(), 3U);
+}
+
+TEST_F(HubFaultTest, AHubThatCannotBeReachedIsNotWaitedForLong) {
+  HubOptions nowhere = options();
+  nowhere.endpoint = "http://127.0.0.1:1";
+  std::string message;
+  EXPECT_EQ(error_code([&] { static_cast<void>(snapshot(nowhere)); }, &message),
+            ErrorCode::kResourceExhausted);
+  EXPECT_THAT(message, HasSubstr("after 2 attempts"));
+  EXPECT_EQ(
+      error_code([&] { static_cast<void>(hub::model_directory("no/such", nowhere)); }, &message),
+      ErrorCode::kResourceExhausted);
+  EXPECT_THAT(message, HasSubstr("there is no directory \"no/such\" either"));
 }
 
 TEST_F(HubFaultTest, WhatIsCachedServesWhileTheHubIsDown) {

@@ -94,7 +94,9 @@ TEST_F(CudaDeviceMap, GenerateFollowsTheHost) {
   beams.num_beams = 3;
   GenerationConfig fixed = greedy;
   fixed.cache_implementation = "static";
-  for (const GenerationConfig& config : {greedy, beams, fixed}) {
+  GenerationConfig offloaded = beams;
+  offloaded.cache_implementation = "offloaded";
+  for (const GenerationConfig& config : {greedy, beams, fixed, offloaded}) {
     const auto expected = generate(host, config);
     EXPECT_EQ(generate(device, config), expected);
     EXPECT_EQ(generate(split, config), expected);

@@ -6,7 +6,7 @@ import os
 from typing import Any, Callable, Sequence
 
 from . import _m2
-from .errors import NotFoundError
+from .errors import Error, NotFoundError
 
 _HUB_OPTIONS = ("revision", "subfolder", "cache_dir", "token", "force_download", "local_files_only")
 #: Arguments of the reference that change nothing here.
@@ -73,5 +73,8 @@ def local_directory(name: str, files: list[str], *, subfolder: str = "", **optio
         if not _m2.is_hub_id(name):
             raise NotFoundError(f"{name}: neither a directory nor a hub id")
         wanted = [f"{subfolder}/{file}" if subfolder else file for file in files]
-        name = snapshot_download(name, allow_patterns=wanted, **options)
+        try:
+            name = snapshot_download(name, allow_patterns=wanted, **options)
+        except Error as error:
+            raise type(error)(f"{error}; there is no directory {name!r} either") from None
     return os.path.join(name, subfolder) if subfolder else name

@@ -51,6 +51,10 @@ class HubTest(unittest.TestCase):
         self.assertEqual(offline, m2.AutoConfig.from_pretrained("test/agent"))
         self.assertEqual(m2.GenerationConfig.from_pretrained("test/agent").eos_token_id, 2004)
 
+    def test_a_mistyped_directory_is_named(self):
+        with self.assertRaisesRegex(FileNotFoundError, "no directory 'models/agnet' either"):
+            m2.AutoConfig.from_pretrained("models/agnet")
+
     def test_snapshot(self):
         seen = []
         path = m2.snapshot_download("test/agent", allow_patterns="*.json", progress=seen.append)

@@ -141,17 +141,22 @@ class MiniMaxM2Config:
         for key, value in values.items():
             setattr(self, key, value)
 
+    def _override(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Sets the keywords that are attributes; returns the others."""
+        unused = {}
+        for key, value in kwargs.items():
+            if hasattr(self, key):
+                setattr(self, key, value)
+            else:
+                unused[key] = value
+        return unused
+
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, strict: bool = False,
                   return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
         """Keyword arguments that are attributes win over `values`; others are unused."""
         config = cls(strict=strict, **values)
-        unused = {}
-        for key, value in kwargs.items():
-            if hasattr(config, key):
-                setattr(config, key, value)
-            else:
-                unused[key] = value
+        unused = config._override(kwargs)
         return (config, unused) if return_unused_kwargs else config
 
     @classmethod
@@ -176,12 +181,7 @@ class MiniMaxM2Config:
         directory = local_directory(path, ["config.json"], **hub_options)
         config._take(*_m2.config_from_pretrained(directory, strict), strict)
         config.__dict__["_name_or_path"] = name
-        unused = {}
-        for key, value in kwargs.items():
-            if hasattr(config, key):
-                setattr(config, key, value)
-            else:
-                unused[key] = value
+        unused = config._override(kwargs)
         return (config, unused) if return_unused_kwargs else config
 
     def refuse_generation_fields(self) -> None:

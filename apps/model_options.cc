@@ -14,6 +14,8 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->required();
   command.add_option("-t,--threads", options.num_threads, "Threads (default: every core)")
       ->check(CLI::Range(1, 1024));
+  command.add_option("-C,--cpu-mask", options.cpu_mask,
+                     "Processors to stay on: a mask (0xF0) or a list (0-3,8)");
   command
       .add_option(
           "--device-map,--device", options.device_map,
@@ -35,6 +37,7 @@ std::unique_ptr<LoadedModel> load_model(const ModelOptions& options) {
   load.dtype = options.dtype;
   load.revision = options.revision;
   load.num_threads = options.num_threads;
+  load.cpu_mask = options.cpu_mask;
   load.progress = [&](std::int64_t done, std::int64_t total) { line.show(done, total); };
   auto loaded = std::make_unique<LoadedModel>(options.name, load);
   for (const std::string& warning : loaded->info().warnings) {

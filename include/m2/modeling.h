@@ -139,7 +139,10 @@ struct FromPretrainedOptions {
   bool dequantize = false;               ///< FP8 weights become bfloat16 while they load
   std::uint64_t seed = 0;                ///< of what is initialised
   bool strict = false;                   ///< quirks of transformers 5.1.0: see ConfigOptions
-  int num_threads = 0;                   ///< 0: M2_NUM_THREADS, else every available core
+  int num_threads = 0;  ///< 0: as many as cpu_mask has, else M2_NUM_THREADS, else every core
+  /// Processors that the calling thread and the workers of the CPU backend stay on, a mask ("0xF0")
+  /// or a list ("0-3,8"); empty: wherever the system puts them.
+  std::string cpu_mask;
   std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< tensors
 };
 
@@ -233,8 +236,8 @@ class MiniMaxM2ForCausalLM {
                        const SavePretrainedOptions& options = {}) const;
 
   /// New vocabulary size (0: the present one), rounded up to a multiple of pad_to_multiple_of (0:
-  /// not). New rows are drawn from the distribution of the old ones (mean_resizing) or as in a fresh
-  /// model. Embedding and head get memory of their own, in their type. Returns the new size.
+  /// not). New rows are drawn from the distribution of the old ones (mean_resizing) or as in a
+  /// fresh model. Embedding and head get memory of their own, in their type. Returns the new size.
   std::int64_t resize_token_embeddings(std::int64_t new_num_tokens,
                                        std::int64_t pad_to_multiple_of = 0,
                                        bool mean_resizing = true, std::uint64_t seed = 0);

@@ -12,7 +12,8 @@ from .hub import local_directory, split_hub_options
 #: Arguments of the reference that change nothing here.
 _IGNORED = ("low_cpu_mem_usage", "trust_remote_code", "offload_folder", "offload_state_dict",
             "offload_buffers", "weights_only", "proxies", "use_kernels", "_fast_init")
-_PASSED_ON = ("variant", "ignore_mismatched_sizes", "dequantize", "seed", "num_threads", "progress")
+_PASSED_ON = ("variant", "ignore_mismatched_sizes", "dequantize", "seed", "num_threads",
+               "cpu_mask", "progress")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
           "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 

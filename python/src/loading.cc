@@ -50,6 +50,7 @@ FromPretrainedOptions read_loading_options(Keywords& keywords, InterruptibleCall
   keywords.take("dequantize", options.dequantize);
   keywords.take("seed", options.seed);
   keywords.take("num_threads", options.num_threads);
+  keywords.take("cpu_mask", options.cpu_mask);
   const nb::handle progress = keywords.pop_callback("progress");
   options.progress = [&call, progress](std::int64_t done, std::int64_t total) {
     const bool goes_on = call.guard([&] {

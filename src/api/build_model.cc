@@ -23,14 +23,15 @@ DeviceInventory inventory(const DeviceMap& map) {
   return result;
 }
 
-Placement make_placement(const DevicePlan& plan, std::size_t num_layers, int num_threads) {
+Placement make_placement(const DevicePlan& plan, std::size_t num_layers,
+                         const BuildOptions& options) {
   std::map<std::string, std::shared_ptr<Backend>> backends;
   const auto backend_of = [&](const std::string& module) {
     const std::string& device = plan.device_of(module);
     // What stays on disk is read by the processor when it is used.
     const std::string name = device == "disk" ? "cpu" : device;
     auto& backend = backends[name];
-    if (backend == nullptr) backend = make_backend(name, num_threads);
+    if (backend == nullptr) backend = make_backend(name, options.num_threads, options.cpus);
     return backend;
   };
   Placement placement;
@@ -72,8 +73,7 @@ BuiltModel build_model(const MiniMaxM2Config& config, std::shared_ptr<const Mode
   BuiltModel built;
   built.plan = plan_devices(module_sizes(*weights), options.device_map,
                             inventory(options.device_map), weights->tied);
-  const Placement placement =
-      make_placement(built.plan, weights->layers.size(), options.num_threads);
+  const Placement placement = make_placement(built.plan, weights->layers.size(), options);
   prefetch_host_modules(*weights, built.plan);
   built.impl = std::make_shared<MiniMaxM2Model::Impl>();
   built.impl->causal_lm = std::make_unique<CausalLm>(

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "api/model_impl.h"
 #include "model/device_plan.h"
@@ -13,6 +14,7 @@ struct BuildOptions {
   DeviceMap device_map;
   std::string attn_implementation = "sdpa";
   int num_threads = 0;
+  std::vector<int> cpus;
 };
 
 struct BuiltModel {

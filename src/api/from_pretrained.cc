@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api/build_model.h"
+#include "base/cpu_set.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
 #include "hub/model_directory.h"
@@ -130,9 +131,9 @@ std::shared_ptr<MiniMaxM2Model::Impl> load(const std::string& name,
   if (config.quantization && (options.dequantize || config.quantization->dequantize)) {
     config.quantization.reset();
   }
-  BuiltModel built =
-      build_model(config, std::move(weights),
-                  {options.device_map, options.attn_implementation, options.num_threads});
+  BuildOptions build = {options.device_map, options.attn_implementation, options.num_threads, {}};
+  if (!options.cpu_mask.empty()) build.cpus = parse_cpu_set(options.cpu_mask);
+  BuiltModel built = build_model(config, std::move(weights), build);
   built.impl->generation_config = load_generation_config(directory);
   info.device_map = built.plan.devices;
   info.device_report = std::move(built.plan.report);
@@ -167,11 +168,12 @@ std::shared_ptr<MiniMaxM2Model::Impl> make(MiniMaxM2Config config, const FromCon
   weights.initialize_missing = true;
   weights.seed = options.seed;
   weights.head = head;
-  auto impl = build_model(config,
-                          std::make_shared<const ModelWeights>(
-                              load_weights(config, Checkpoint::empty(), nullptr, {}, weights)),
-                          {options.device_map, options.attn_implementation, options.num_threads})
-                  .impl;
+  auto impl =
+      build_model(config,
+                  std::make_shared<const ModelWeights>(
+                      load_weights(config, Checkpoint::empty(), nullptr, {}, weights)),
+                  {options.device_map, options.attn_implementation, options.num_threads, {}})
+          .impl;
   impl->generation_config = generation_config_of(config);
   return impl;
 }

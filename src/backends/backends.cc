@@ -61,8 +61,9 @@ std::vector<DeviceInfo> list_devices() {
   return devices;
 }
 
-std::unique_ptr<Backend> make_backend(std::string_view device, int num_threads) {
-  if (device == "cpu") return std::make_unique<CpuBackend>(num_threads);
+std::unique_ptr<Backend> make_backend(std::string_view device, int num_threads,
+                                      std::span<const int> cpus) {
+  if (device == "cpu") return std::make_unique<CpuBackend>(num_threads, std::nullopt, cpus);
 #ifdef M2_HAS_CUDA
   if (const auto index = cuda_index(device)) return std::make_unique<CudaBackend>(*index);
 #endif

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,8 +22,9 @@ struct DeviceInfo {
 [[nodiscard]] std::vector<DeviceInfo> list_devices();
 
 /// "cpu", "cuda" (the first one) or "cuda:<index>". Throws kUnsupported for a device that this
-/// build or machine does not have, naming those there are. num_threads is for "cpu": 0 means
-/// M2_NUM_THREADS, else all available cores.
-[[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view device, int num_threads);
+/// build or machine does not have, naming those there are. num_threads and cpus are for "cpu", as
+/// in ThreadPool.
+[[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view device, int num_threads,
+                                                    std::span<const int> cpus = {});
 
 }  // namespace m2

@@ -1,7 +1,5 @@
 #include "base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -10,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/cpu_set.h"
 #include "base/environment.h"
 #include "base/error.h"
 
@@ -21,11 +20,10 @@ thread_local bool inside_loop = false;
 // Polls before a worker sleeps: some 20 us, longer than the gap between two ops of a step.
 constexpr int kSpins = 2000;
 
-int available_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+int default_threads(std::span<const int> cpus) {
+  if (!cpus.empty()) return static_cast<int>(cpus.size());
+  if (const auto number = environment::num_threads()) return *number;
+  return static_cast<int>(allowed_cpus().size());
 }
 
 void pause() {
@@ -97,12 +95,19 @@ struct ThreadPool::Impl {
   }
 };
 
-ThreadPool::ThreadPool(int num_threads) : impl_(std::make_unique<Impl>()) {
+ThreadPool::ThreadPool(int num_threads, std::span<const int> cpus)
+    : impl_(std::make_unique<Impl>()) {
   M2_REQUIRE(ErrorCode::kInvalidArgument, num_threads >= 0 && num_threads <= 1024,
              "threads: expected a number from 1 to 1024, got ", num_threads);
-  if (num_threads == 0) num_threads = environment::num_threads().value_or(available_cores());
+  if (num_threads == 0) num_threads = default_threads(cpus);
+  if (!cpus.empty()) restrict_thread_to(cpus);
   for (int i = 1; i < num_threads; ++i) {
-    impl_->workers.emplace_back([impl = impl_.get()] { impl->run_worker(); });
+    std::vector<int> own;
+    if (!cpus.empty()) own = {cpus[static_cast<std::size_t>(i) % cpus.size()]};
+    impl_->workers.emplace_back([impl = impl_.get(), own = std::move(own)] {
+      if (!own.empty()) restrict_thread_to(own);  // cannot fail: the calling thread did the same
+      impl->run_worker();
+    });
   }
 }
 

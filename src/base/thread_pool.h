@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 
 namespace m2 {
 
@@ -13,8 +14,10 @@ namespace m2 {
 /// inside a loop body runs the inner loop on the calling worker alone.
 class ThreadPool {
  public:
-  /// num_threads counts the calling thread; 0 means M2_NUM_THREADS, else the available cores.
-  explicit ThreadPool(int num_threads = 0);
+  /// num_threads counts the calling thread; 0 means one for each of `cpus`, else M2_NUM_THREADS,
+  /// else the available cores. With `cpus` every worker stays on one of them, in turn, and the
+  /// calling thread on any of them; throws kInvalidArgument for one that is not available.
+  explicit ThreadPool(int num_threads = 0, std::span<const int> cpus = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

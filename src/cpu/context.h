@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -33,7 +34,8 @@ struct AttentionTile {
 };
 
 struct Context {
-  Context(const Kernels& table, int num_threads) : kernels(table), lanes(num_threads) {}
+  Context(const Kernels& table, int num_threads, std::span<const int> cpus)
+      : kernels(table), lanes(num_threads, cpus) {}
 
   const Kernels& kernels;
   Lanes lanes;

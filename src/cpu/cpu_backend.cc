@@ -10,9 +10,10 @@ struct CpuBackend::Impl {
   cpu::Context context;
 };
 
-CpuBackend::CpuBackend(int num_threads, const std::optional<std::string>& target)
+CpuBackend::CpuBackend(int num_threads, const std::optional<std::string>& target,
+                       std::span<const int> cpus)
     : impl_(new Impl{
-          {cpu::choose_kernels(target ? target : environment::cpu_target()), num_threads}}) {}
+          {cpu::choose_kernels(target ? target : environment::cpu_target()), num_threads, cpus}}) {}
 
 CpuBackend::~CpuBackend() = default;
 

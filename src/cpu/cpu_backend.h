@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "ops/host_backend.h"
@@ -14,10 +15,10 @@ namespace m2 {
 /// it. Instruction sets differ in the last bits.
 class CpuBackend final : public HostBackend {
  public:
-  /// num_threads 0 means M2_NUM_THREADS, else all available cores. The instruction set is `target`
-  /// ("AVX2", ...), else M2_CPU_TARGET, else the best one; throws kUnsupported when the machine
-  /// lacks it.
-  explicit CpuBackend(int num_threads, const std::optional<std::string>& target = std::nullopt);
+  /// num_threads and cpus as in ThreadPool. The instruction set is `target` ("AVX2", ...), else
+  /// M2_CPU_TARGET, else the best one; throws kUnsupported when the machine lacks it.
+  explicit CpuBackend(int num_threads, const std::optional<std::string>& target = std::nullopt,
+                      std::span<const int> cpus = {});
   ~CpuBackend() override;
 
   /// The names of the instruction sets that this machine can run, the best first.

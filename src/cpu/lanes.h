@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -33,8 +34,9 @@ class Buffer {
 /// work must not change results: tasks write disjoint outputs.
 class Lanes {
  public:
-  explicit Lanes(int num_threads)
-      : pool_(num_threads), scratch_(static_cast<std::size_t>(pool_.num_threads())) {}
+  /// As ThreadPool.
+  explicit Lanes(int num_threads, std::span<const int> cpus = {})
+      : pool_(num_threads, cpus), scratch_(static_cast<std::size_t>(pool_.num_threads())) {}
 
   [[nodiscard]] int num_threads() const { return pool_.num_threads(); }
 

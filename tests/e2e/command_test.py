@@ -134,6 +134,17 @@ class Parts(unittest.TestCase):
         error = run(*prompt, "--dtype", "int8", code=1)[1]
         self.assertIn('expected "auto", "float32", "bfloat16" or "float16"', error)
 
+    def test_processors(self):
+        prompt = ["generate", "--model", MODEL, "--prompt", "Hello", "--max-new-tokens", 8]
+        cpu = min(os.sched_getaffinity(0))
+        plain = run(*prompt)[0]
+        self.assertEqual(run(*prompt, "--cpu-mask", cpu)[0], plain)
+        self.assertEqual(run(*prompt, "--cpu-mask", hex(1 << cpu), "--threads", 3)[0], plain)
+        error = run(*prompt, "--cpu-mask", "zz", code=1)[1]
+        self.assertIn('expected a mask such as 0xF0 or a list such as 0-3,8', error)
+        error = run(*prompt, "--cpu-mask", "1000", code=1)[1]
+        self.assertIn("this process may use the processors", error)
+
     def test_inspect(self):
         report = run_json("inspect", "--model", MODEL, "--json", "--tensors", "--context", 100)
         weights, config = report["weights"], report["config"]

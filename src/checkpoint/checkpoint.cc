@@ -154,8 +154,14 @@ void Checkpoint::add_index(const fs::path& path) {
 
 void Checkpoint::add_file(const fs::path& path) {
   files_.push_back(std::make_unique<SafetensorsFile>(path));
+  const auto& metadata = files_.back()->metadata();
   for (const auto& entry : files_.back()->entries()) {
-    tensors_.push_back({entry.name, entry.view, files_.size() - 1});
+    CheckpointTensor tensor = {entry.name, entry.view, files_.size() - 1, entry.view.shape};
+    const auto format = metadata.find(entry.name);
+    if (format != metadata.end()) {
+      read_block_format(format->second, path.string() + ": " + entry.name, tensor);
+    }
+    tensors_.push_back(tensor);
   }
 }
 

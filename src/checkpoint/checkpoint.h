@@ -12,6 +12,7 @@
 
 #include "checkpoint/safetensors.h"
 #include "m2/tensor.h"
+#include "quant/block_format.h"
 
 namespace m2 {
 
@@ -19,6 +20,10 @@ struct CheckpointTensor {
   std::string_view name;
   TensorView view;       // read-only; aligned for its dtype
   std::size_t file = 0;  // index for Checkpoint::file_path
+  /// With a block format: `view` is the bytes [num_bytes] U8 of a matrix of this logical shape, or
+  /// of a stack of matrices one after the other. Else the shape of `view`.
+  Shape shape = {};
+  BlockFormat block_format = BlockFormat::kNone;
 };
 
 struct CheckpointOptions {
@@ -34,6 +39,14 @@ struct SafetensorsIndex {
 
 /// `file` names the index in messages. Throws kCorruptFile.
 SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& file);
+
+/// Parses the metadata value of a tensor in a block format, "int4_g32 [1536, 3072]", and checks it
+/// against the tensor's type and bytes. `where` names file and tensor in messages. Throws
+/// kCorruptFile, kUnsupported for formats that this library does not know.
+void read_block_format(const std::string& value, const std::string& where,
+                       CheckpointTensor& tensor);
+/// The value for that metadata entry, whose key is the tensor's name.
+std::string block_format_metadata(BlockFormat format, const Shape& shape);
 
 /// Immutable after construction; views live as long as this object.
 class Checkpoint {

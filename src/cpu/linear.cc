@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/error.h"
 #include "cpu/context.h"
 
 namespace m2::cpu {
@@ -16,6 +17,8 @@ std::int64_t rows_per_task(std::int64_t rows, const Lanes& lanes) {
 
 void linear(const LinearArgs& args, Context& context) {
   check(args);
+  M2_REQUIRE(ErrorCode::kUnsupported, args.weight.block_format == BlockFormat::kNone,
+             "cpu: weights in ", block_format_name(args.weight.block_format), " have no kernel");
   const std::int64_t num_tokens = args.input.shape[0];
   if (num_tokens == 0) return;
   const std::int64_t rows = args.weight.rows;

@@ -101,6 +101,8 @@ void CudaBackend::copy(const TensorView& from, const TensorView& to) {
 
 WeightView CudaBackend::place(const WeightView& host, Owners& owners) {
   if (!host.present()) return host;
+  M2_REQUIRE(ErrorCode::kUnsupported, host.block_format == BlockFormat::kNone, "cuda: weights in ",
+             block_format_name(host.block_format), " cannot be multiplied on a device");
   Impl& impl = on_device();
   WeightView placed = host;
   const std::int64_t num_elements = host.rows * host.cols;

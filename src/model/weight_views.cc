@@ -26,6 +26,13 @@ bool is_excluded(const QuantizationConfig& quantization, const std::string& tens
   });
 }
 
+// Whether another matrix may follow in the same blocks.
+bool is_whole_blocks(const WeightView& view) {
+  const WeightView two = {view.data, view.dtype, 2 * view.rows,    view.cols, nullptr,
+                          1,         1,          view.block_format};
+  return two.num_bytes() == 2 * view.num_bytes();
+}
+
 float round_to(DType dtype, float value) {
   if (dtype == DType::kBF16) return to_float(to_bf16(value));
   if (dtype == DType::kF16) return to_float(to_f16(value));
@@ -56,7 +63,7 @@ bool WeightViews::fits(const FoundTensor& found, const Shape& shape) {
     return false;
   }
   count(*found.weight);
-  const Shape& file_shape = found.weight->view.shape;
+  const Shape& file_shape = found.weight->shape;
   if (file_shape == shape) return true;
   report_.mismatched.push_back({found.name.both(), file_shape, shape});
   if (found.part < Part::kExpertGate) {
@@ -77,7 +84,8 @@ void WeightViews::count(const CheckpointTensor& tensor) {
 // True when the matrix has scales; exactly the F8_E4M3 ones do.
 bool WeightViews::check_scaled(const FoundTensor& found) const {
   const DType dtype = found.weight->view.dtype;
-  const bool supported = is_matrix_dtype(dtype) || dtype == DType::kF64;
+  const bool blocks = found.weight->block_format != BlockFormat::kNone;
+  const bool supported = is_matrix_dtype(dtype) || dtype == DType::kF64 || blocks;
   M2_REQUIRE(ErrorCode::kUnsupported, supported, "checkpoint: ", found.name.both(),
              ": weights of dtype ", dtype_name(dtype), " are not supported");
   if (dtype != DType::kF8E4M3) {
@@ -152,7 +160,7 @@ DType WeightViews::initial_dtype() const {
 
 // A wider type has the same values, so the bytes of the file stay and only the name changes.
 WeightView WeightViews::convert(const FoundTensor& found, const WeightView& view) {
-  if (view.dtype == DType::kF8E4M3) {
+  if (view.dtype == DType::kF8E4M3 || view.block_format != BlockFormat::kNone) {
     return dequantize_ ? converted_copy(view, options_.dtype.value_or(DType::kBF16)) : view;
   }
   const DType dtype = logical_dtype(found, view.dtype);
@@ -204,8 +212,10 @@ TensorView WeightViews::initial_vector(const FoundTensor& found, std::int64_t si
 // No operation reads float64: it becomes float32.
 WeightView WeightViews::stored(const FoundTensor& found, std::int64_t rows, std::int64_t cols) {
   const TensorView& view = found.weight->view;
-  if (view.dtype != DType::kF64) return {view.data, view.dtype, rows, cols};
-  return {as_float(*found.weight), DType::kF32, rows, cols};
+  if (view.dtype == DType::kF64) return {as_float(*found.weight), DType::kF32, rows, cols};
+  WeightView stored = {view.data, view.dtype, rows, cols};
+  stored.block_format = found.weight->block_format;
+  return stored;
 }
 
 WeightView WeightViews::matrix(const FoundTensor& found, std::int64_t rows, std::int64_t cols) {
@@ -239,7 +249,12 @@ std::vector<WeightView> WeightViews::stack(const FoundTensor& found, const Shape
     entry_scales = scale_rows * view.scale_cols();
     scale_step = whole ? 0 : entry_scales / parts;
   }
-  const auto matrix_bytes = rows * cols * static_cast<std::int64_t>(dtype_size(view.dtype));
+  const bool blocks = view.block_format != BlockFormat::kNone;
+  M2_REQUIRE(ErrorCode::kUnsupported, parts == 1 || !blocks || is_whole_blocks(view),
+             "checkpoint: ", found.name.both(), ": ", block_format_name(view.block_format),
+             " would reach over the ", "border of the ", parts, " matrices of ", rows, " rows");
+  const auto matrix_bytes =
+      blocks ? view.num_bytes() : rows * cols * static_cast<std::int64_t>(dtype_size(view.dtype));
   std::vector<WeightView> views;
   views.reserve(static_cast<std::size_t>(shape[0] * parts));
   for (std::int64_t i = 0; i < shape[0] * parts; ++i) {

@@ -275,7 +275,7 @@ std::vector<WeightView> WeightLoader::fused_experts(std::int64_t layer, Part par
 bool WeightLoader::experts_fit(std::int64_t layer, std::size_t which) {
   const Shape shape{expert_size(which).rows, expert_size(which).cols};
   return std::ranges::all_of(expert_slots(layer, which), [&](const ExpertSlot& expert) {
-    return expert.slot.weight == nullptr || expert.slot.weight->view.shape == shape;
+    return expert.slot.weight == nullptr || expert.slot.weight->shape == shape;
   });
 }
 
@@ -327,15 +327,14 @@ void WeightLoader::report_experts(std::int64_t layer, Part fused, std::vector<st
   const auto& first = expert_slots(layer, parts.front());
   bool none = true;
   bool stacks = !first.empty();
-  const Shape shape = stacks && first.front().slot.weight != nullptr
-                          ? first.front().slot.weight->view.shape
-                          : Shape();
+  const Shape shape =
+      stacks && first.front().slot.weight != nullptr ? first.front().slot.weight->shape : Shape();
   for (const std::size_t which : parts) {
     const auto& slots = expert_slots(layer, which);
     none = none && slots.empty();
     stacks = stacks && slots.size() == first.size() && shape.rank() == 2;
     for (const ExpertSlot& slot : slots) {
-      stacks = stacks && slot.slot.weight != nullptr && slot.slot.weight->view.shape == shape;
+      stacks = stacks && slot.slot.weight != nullptr && slot.slot.weight->shape == shape;
     }
   }
   if (none) {

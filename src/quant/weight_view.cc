@@ -1,10 +1,12 @@
 #include "quant/weight_view.h"
 
 #include "base/error.h"
+#include "quant/strip_format.h"
 
 namespace m2 {
 
 std::int64_t WeightView::num_bytes() const {
+  if (block_format != BlockFormat::kNone) return block_matrix_bytes(block_format, rows, cols);
   const std::int64_t elements = rows * cols * static_cast<std::int64_t>(dtype_size(dtype));
   if (scale == nullptr) return elements;
   const std::int64_t scale_rows = (rows + block_rows - 1) / block_rows;
@@ -13,6 +15,9 @@ std::int64_t WeightView::num_bytes() const {
 
 void decode_row(const WeightView& weight, std::int64_t row, float* out) {
   M2_DCHECK(row >= 0 && row < weight.rows, "row ", row, " of ", weight.rows);
+  if (weight.block_format != BlockFormat::kNone) {
+    return decode_strip_row(weight.block_format, weight.data, row, weight.cols, out);
+  }
   const std::int64_t first = row * weight.cols;
   for (std::int64_t col = 0; col < weight.cols; ++col) {
     out[col] = load_float(weight.data, weight.dtype, first + col);
@@ -27,7 +32,10 @@ void decode_row(const WeightView& weight, std::int64_t row, float* out) {
 
 void check_weight(const WeightView& weight, const char* what) {
   M2_CHECK(weight.present() && weight.rows > 0 && weight.cols > 0, what, ": absent weight");
-  const bool known = weight.dtype == DType::kF32 || weight.dtype == DType::kF16 ||
+  const bool blocks = weight.block_format != BlockFormat::kNone;
+  M2_CHECK(!blocks || (weight.dtype == DType::kU8 && weight.scale == nullptr), what, ": ",
+           block_format_name(weight.block_format), " is made of U8 without further scales");
+  const bool known = blocks || weight.dtype == DType::kF32 || weight.dtype == DType::kF16 ||
                      weight.dtype == DType::kBF16 || weight.dtype == DType::kF8E4M3;
   M2_CHECK(known, what, ": weights of type ", dtype_name(weight.dtype), " cannot be multiplied");
   M2_CHECK((weight.dtype == DType::kF8E4M3) == (weight.scale != nullptr), what,

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "m2/tensor.h"
+#include "quant/block_format.h"
 
 namespace m2 {
 
@@ -12,6 +13,7 @@ namespace m2 {
 /// F32, F16, BF16: one number an element. F8_E4M3: block-scaled,
 ///   W[r, c] = float(q[r, c]) * scale[r / block_rows, c / block_cols]
 /// (the hub's `weight_scale_inv` multiplies, despite its name); edge blocks may be partial.
+/// With a block format, dtype is U8 and `data` holds block_matrix_bytes(format, rows, cols).
 struct WeightView {
   const void* data = nullptr;
   DType dtype = DType::kF32;
@@ -20,9 +22,12 @@ struct WeightView {
   const float* scale = nullptr;  // [ceil(rows / block_rows), ceil(cols / block_cols)], F8 only
   std::int64_t block_rows = 128;
   std::int64_t block_cols = 128;
+  BlockFormat block_format = BlockFormat::kNone;
 
   [[nodiscard]] bool present() const { return data != nullptr; }
-  [[nodiscard]] constexpr std::int64_t scale_cols() const { return (cols + block_cols - 1) / block_cols; }
+  [[nodiscard]] constexpr std::int64_t scale_cols() const {
+    return (cols + block_cols - 1) / block_cols;
+  }
   /// Bytes of the elements and, where there are any, of the scales.
   [[nodiscard]] std::int64_t num_bytes() const;
 };

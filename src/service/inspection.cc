@@ -59,7 +59,7 @@ Json stored_json(const MiniMaxM2Config& config,
   for (const CheckpointTensor& tensor : checkpoint->tensors()) {
     tensors.push_back({{"name", tensor.name},
                        {"dtype", dtype_name(tensor.view.dtype)},
-                       {"shape", shape_json(tensor.view.shape)},
+                       {"shape", shape_json(tensor.shape)},
                        {"bytes", tensor.view.num_bytes()},
                        {"file", checkpoint->file_path(tensor.file).filename().string()}});
   }

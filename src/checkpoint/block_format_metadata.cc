@@ -55,6 +55,8 @@ void read_block_format(const std::string& value, const std::string& where,
   M2_REQUIRE(ErrorCode::kCorruptFile, dims.size() >= 2, where,
              ": the metadata gives a format, expected a shape like \"", name,
              " [16, 32]\" with it, got \"", value, "\"");
+  M2_REQUIRE(ErrorCode::kCorruptFile, block_format_fits(*format, dims.back()), where, ": rows of ",
+             dims.back(), " weights are no whole blocks of ", name);
   M2_REQUIRE(ErrorCode::kCorruptFile, tensor.view.dtype == DType::kU8, where, ": ", name,
              " is stored as U8, got ", dtype_name(tensor.view.dtype));
   const std::int64_t expected = stack_bytes(*format, dims);

@@ -1,6 +1,7 @@
 #include "quant/weight_view.h"
 
 #include "base/error.h"
+#include "quant/ggml_format.h"
 #include "quant/strip_format.h"
 
 namespace m2 {
@@ -15,6 +16,11 @@ std::int64_t WeightView::num_bytes() const {
 
 void decode_row(const WeightView& weight, std::int64_t row, float* out) {
   M2_DCHECK(row >= 0 && row < weight.rows, "row ", row, " of ", weight.rows);
+  if (is_ggml_format(weight.block_format)) {
+    const std::int64_t row_bytes = ggml_layout(weight.block_format).row_bytes(weight.cols);
+    const auto* bytes = static_cast<const std::byte*>(weight.data) + row * row_bytes;
+    return decode_ggml_row(weight.block_format, bytes, weight.cols, out);
+  }
   if (weight.block_format != BlockFormat::kNone) {
     return decode_strip_row(weight.block_format, weight.data, row, weight.cols, out);
   }
@@ -35,6 +41,8 @@ void check_weight(const WeightView& weight, const char* what) {
   const bool blocks = weight.block_format != BlockFormat::kNone;
   M2_CHECK(!blocks || (weight.dtype == DType::kU8 && weight.scale == nullptr), what, ": ",
            block_format_name(weight.block_format), " is made of U8 without further scales");
+  M2_CHECK(!blocks || block_format_fits(weight.block_format, weight.cols), what, ": ",
+           block_format_name(weight.block_format), " has no rows of ", weight.cols);
   const bool known = blocks || weight.dtype == DType::kF32 || weight.dtype == DType::kF16 ||
                      weight.dtype == DType::kBF16 || weight.dtype == DType::kF8E4M3;
   M2_CHECK(known, what, ": weights of type ", dtype_name(weight.dtype), " cannot be multiplied");

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/memory_info.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/limit_probe.h"
 
 #ifdef M2_HAS_CUDA
 #include <charconv>
@@ -10,6 +11,7 @@
 
 #include "cuda/cuda_backend.h"
 #include "cuda/devices.h"
+#include "cuda/limit_probe.h"
 #endif
 
 namespace m2 {
@@ -66,6 +68,15 @@ std::unique_ptr<Backend> make_backend(std::string_view device, int num_threads,
   if (device == "cpu") return std::make_unique<CpuBackend>(num_threads, std::nullopt, cpus);
 #ifdef M2_HAS_CUDA
   if (const auto index = cuda_index(device)) return std::make_unique<CudaBackend>(*index);
+#endif
+  fail_unknown(device);
+}
+
+std::unique_ptr<LimitProbe> make_limit_probe(std::string_view device, int num_threads,
+                                             std::span<const int> cpus) {
+  if (device == "cpu") return make_cpu_limit_probe(num_threads, cpus);
+#ifdef M2_HAS_CUDA
+  if (const auto index = cuda_index(device)) return make_cuda_limit_probe(*index);
 #endif
   fail_unknown(device);
 }

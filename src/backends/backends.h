@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ops/backend.h"
+#include "ops/limit_probe.h"
 
 namespace m2 {
 
@@ -26,5 +27,9 @@ struct DeviceInfo {
 /// in ThreadPool.
 [[nodiscard]] std::unique_ptr<Backend> make_backend(std::string_view device, int num_threads,
                                                     std::span<const int> cpus = {});
+
+/// Of the device that make_backend makes with the same arguments; throws what it throws.
+[[nodiscard]] std::unique_ptr<LimitProbe> make_limit_probe(std::string_view device, int num_threads,
+                                                           std::span<const int> cpus = {});
 
 }  // namespace m2

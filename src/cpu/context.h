@@ -56,6 +56,7 @@ void attention(const AttentionArgs& args, Context& context);
 void uniform_noise(const UniformNoiseArgs& args, Context& context);
 void moe_route(const MoeRouteArgs& args, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
+void random_fill(const RandomFillArgs& args, Context& context);
 
 /// Rows of a weight for one task: enough tasks for all threads, a power of two that fits the usual
 /// scale blocks, and large enough that packing the activations for them (once a task) is cheap.

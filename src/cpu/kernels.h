@@ -94,6 +94,10 @@ struct Kernels {
   void (*add_scaled)(float factor, const float* input, std::int64_t size, float* output);
   // Sum of all elements, a multiple of 8192: the bandwidth that linear could reach, for benchmarks.
   float (*read_memory)(const float* input, std::int64_t size);
+  // The rate that products could reach, for benchmarks: multiply-adds of registers. They return the
+  // multiplications and additions that they made; the results go to the sink.
+  std::int64_t (*peak_f32)(std::int64_t rounds, float* sink);
+  std::int64_t (*peak_int8)(std::int64_t rounds, std::int32_t* sink);
 };
 
 /// The tables of this build that this machine can run, the best first.

@@ -41,5 +41,6 @@ void attention(const AttentionArgs& args, Context& context);
 void uniform_noise(const UniformNoiseArgs& args, Context& context);
 void moe_route(const MoeRouteArgs& args, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
+void random_fill(const RandomFillArgs& args, Context& context);
 
 }  // namespace m2::cuda

@@ -157,4 +157,8 @@ void CudaBackend::moe_experts(const MoeExpertsArgs& args) {
   cuda::moe_experts(args, on_device().context);
 }
 
+void CudaBackend::random_fill(const RandomFillArgs& args) {
+  cuda::random_fill(args, on_device().context);
+}
+
 }  // namespace m2

@@ -13,6 +13,7 @@
 #include "ops/moe_experts.h"
 #include "ops/moe_route.h"
 #include "ops/qk_norm_rope.h"
+#include "ops/random_fill.h"
 #include "ops/rms_norm.h"
 #include "ops/uniform_noise.h"
 
@@ -64,6 +65,9 @@ class Backend {
   virtual void uniform_noise(const UniformNoiseArgs& args) = 0;
   virtual void moe_route(const MoeRouteArgs& args) = 0;
   virtual void moe_experts(const MoeExpertsArgs& args) = 0;
+
+  /// Not of the forward pass: contents for measurements.
+  virtual void random_fill(const RandomFillArgs& args) = 0;
 };
 
 }  // namespace m2

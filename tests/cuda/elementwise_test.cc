@@ -1,4 +1,6 @@
 // The operations that work token by token: embedding, norms, rotation, cache writes, noise.
+#include <cstring>
+
 #include "cuda/device_cases.h"
 
 namespace m2 {
@@ -109,6 +111,21 @@ TEST_F(CudaElementwise, UniformNoiseHasTheBitsOfTheReference) {
     backend_->uniform_noise({device.view(), 0.1F, 1234567890123ULL});
     reference::uniform_noise({values.view(), 0.1F, 1234567890123ULL});
     test::expect_same_bits(test::floats(to_host(device)), test::floats(values));
+  }
+}
+
+TEST_F(CudaElementwise, RandomFill) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3}) {
+    for (const std::int64_t num_bytes : {1, 16, 1000003}) {
+      const RandomPattern pattern = random_pattern(dtype, 0.1F);
+      const Tensor expected(DType::kU8, {num_bytes});
+      const Tensor output = backend_->allocate(DType::kU8, {num_bytes});
+      reference::random_fill({expected.view().data, num_bytes, pattern, 7});
+      backend_->random_fill({output.view().data, num_bytes, pattern, 7});
+      const Tensor got = to_host(output);
+      ASSERT_EQ(std::memcmp(got.view().data, expected.view().data, expected.view().num_bytes()), 0)
+          << dtype_name(dtype) << " of " << num_bytes << " bytes";
+    }
   }
 }
 

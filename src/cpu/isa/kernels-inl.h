@@ -4,6 +4,7 @@
 #include "cpu/attention-inl.h"
 #include "cpu/linear-inl.h"
 #include "cpu/moe_experts-inl.h"
+#include "cpu/peak_multiply-inl.h"
 #include "cpu/qk_norm_rope-inl.h"
 #include "cpu/read_memory-inl.h"
 #include "cpu/rms_norm-inl.h"
@@ -19,6 +20,8 @@ constexpr Kernels kKernels = {
     .silu_mul = silu_mul,
     .add_scaled = add_scaled,
     .read_memory = read_memory,
+    .peak_f32 = peak_f32,
+    .peak_int8 = peak_int8,
 };
 
 }  // namespace m2::cpu::HWY_NAMESPACE

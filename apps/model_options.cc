@@ -17,6 +17,10 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
   command.add_option("-C,--cpu-mask", options.cpu_mask,
                      "Processors to stay on: a mask (0xF0) or a list (0-3,8)");
   command
+      .add_option("--expert-cache", options.expert_cache,
+                  "Memory for experts of a model larger than memory: \"12GB\", \"0\" or \"auto\"")
+      ->capture_default_str();
+  command
       .add_option(
           "--device-map,--device", options.device_map,
           "\"cpu\", \"cuda\", \"cuda:<index>\", \"auto\", \"balanced\", \"balanced_low_0\" or "
@@ -38,6 +42,7 @@ std::unique_ptr<LoadedModel> load_model(const ModelOptions& options) {
   load.revision = options.revision;
   load.num_threads = options.num_threads;
   load.cpu_mask = options.cpu_mask;
+  load.expert_cache = options.expert_cache;
   load.progress = [&](std::int64_t done, std::int64_t total) { line.show(done, total); };
   auto loaded = std::make_unique<LoadedModel>(options.name, load);
   for (const std::string& warning : loaded->info().warnings) {

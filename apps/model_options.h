@@ -16,12 +16,13 @@ struct ModelOptions {
   std::string name;  // directory or hub id
   int num_threads = 0;
   std::string cpu_mask;
+  std::string expert_cache = "auto";
   std::string device_map = "cpu";
   std::string dtype = "auto";
   std::string revision = "main";
 };
 
-/// --model, --threads, --cpu-mask, --device-map, --dtype and --revision.
+/// --model, --threads, --cpu-mask, --expert-cache, --device-map, --dtype and --revision.
 void add_model_options(CLI::App& command, ModelOptions& options);
 
 /// Loads with a progress line; prints warnings, and where modules went when there was a choice, on

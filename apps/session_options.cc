@@ -53,7 +53,16 @@ std::string describe(const GenerationTimings& timings) {
                 static_cast<long long>(timings.new_tokens), timings.generation_seconds,
                 timings.new_tokens_per_second(), static_cast<long long>(timings.prompt_tokens),
                 timings.prompt_seconds, timings.prompt_tokens_per_second());
-  return text.data();
+  std::string line = text.data();
+  if (!timings.experts) return line;
+  std::snprintf(text.data(), text.size(),
+                ", experts found in memory %.1f %% (%.1f %% thanks to look-ahead), read ",
+                100.0 * timings.experts->hit_rate(),
+                timings.experts->total() == 0
+                    ? 0.0
+                    : 100.0 * static_cast<double>(timings.experts->look_ahead) /
+                          static_cast<double>(timings.experts->total()));
+  return line + text.data() + format_bytes(timings.experts->bytes_read);
 }
 
 }  // namespace m2::app

@@ -143,6 +143,10 @@ struct FromPretrainedOptions {
   /// Processors that the calling thread and the workers of the CPU backend stay on, a mask ("0xF0")
   /// or a list ("0-3,8"); empty: wherever the system puts them.
   std::string cpu_mask;
+  /// Memory for experts of a model that is larger than memory: hot experts stay in it, the others
+  /// are read from the files when they are chosen. "12GB", "500MB", a number of bytes, "0" (none:
+  /// the system's page cache does what it does) or "auto": none where everything fits.
+  std::string expert_cache = "auto";
   std::function<void(std::int64_t done, std::int64_t total)> progress;  ///< tensors
 };
 

@@ -6,6 +6,7 @@
 #include "backends/backends.h"
 #include "base/mapped_file.h"
 #include "base/memory_info.h"
+#include "model/make_expert_cache.h"
 #include "model/place_weights.h"
 
 namespace m2 {
@@ -76,9 +77,13 @@ BuiltModel build_model(const MiniMaxM2Config& config, std::shared_ptr<const Mode
   const Placement placement = make_placement(built.plan, weights->layers.size(), options);
   prefetch_host_modules(*weights, built.plan);
   built.impl = std::make_shared<MiniMaxM2Model::Impl>();
-  built.impl->causal_lm = std::make_unique<CausalLm>(
-      config, std::make_shared<const ModelWeights>(place_weights(*weights, placement)), placement,
-      options.attn_implementation);
+  auto placed = std::make_shared<ModelWeights>(place_weights(*weights, placement));
+  if (options.checkpoint != nullptr) {
+    placed->expert_cache =
+        make_expert_cache(*placed, placement, options.expert_cache, options.checkpoint);
+  }
+  built.impl->causal_lm =
+      std::make_unique<CausalLm>(config, std::move(placed), placement, options.attn_implementation);
   built.impl->device_map = built.plan.devices;
   built.impl->host_weights = std::move(weights);
   return built;

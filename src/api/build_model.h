@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "api/model_impl.h"
+#include "checkpoint/checkpoint.h"
 #include "model/device_plan.h"
 
 namespace m2 {
@@ -15,6 +16,9 @@ struct BuildOptions {
   std::string attn_implementation = "sdpa";
   int num_threads = 0;
   std::vector<int> cpus;
+  /// See FromPretrainedOptions; acts where `checkpoint` holds the weights.
+  std::string expert_cache = "auto";
+  std::shared_ptr<const Checkpoint> checkpoint;
 };
 
 struct BuiltModel {

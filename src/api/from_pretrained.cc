@@ -131,7 +131,9 @@ std::shared_ptr<MiniMaxM2Model::Impl> load(const std::string& name,
   if (config.quantization && (options.dequantize || config.quantization->dequantize)) {
     config.quantization.reset();
   }
-  BuildOptions build = {options.device_map, options.attn_implementation, options.num_threads, {}};
+  BuildOptions build = {options.device_map,   options.attn_implementation,
+                        options.num_threads,  {},
+                        options.expert_cache, checkpoint};
   if (!options.cpu_mask.empty()) build.cpus = parse_cpu_set(options.cpu_mask);
   BuiltModel built = build_model(config, std::move(weights), build);
   built.impl->generation_config = load_generation_config(directory);
@@ -169,10 +171,11 @@ std::shared_ptr<MiniMaxM2Model::Impl> make(MiniMaxM2Config config, const FromCon
   weights.seed = options.seed;
   weights.head = head;
   auto impl =
-      build_model(config,
-                  std::make_shared<const ModelWeights>(
-                      load_weights(config, Checkpoint::empty(), nullptr, {}, weights)),
-                  {options.device_map, options.attn_implementation, options.num_threads, {}})
+      build_model(
+          config,
+          std::make_shared<const ModelWeights>(
+              load_weights(config, Checkpoint::empty(), nullptr, {}, weights)),
+          {options.device_map, options.attn_implementation, options.num_threads, {}, "0", nullptr})
           .impl;
   impl->generation_config = generation_config_of(config);
   return impl;

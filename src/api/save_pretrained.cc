@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "api/model_impl.h"
+#include "base/byte_size.h"
 #include "m2/modeling.h"
 #include "model/save_weights.h"
 
@@ -11,7 +12,7 @@ namespace {
 void save(const MiniMaxM2Model::Impl& impl, const std::filesystem::path& directory,
           const SavePretrainedOptions& options, bool head) {
   SaveWeightsOptions weights;
-  weights.max_shard_bytes = parse_shard_size(options.max_shard_size);
+  weights.max_shard_bytes = parse_byte_size(options.max_shard_size, "max_shard_size");
   weights.variant = options.variant;
   weights.hub_names = options.save_original_format;
   weights.head = head;

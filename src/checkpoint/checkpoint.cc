@@ -197,6 +197,18 @@ const CheckpointTensor* Checkpoint::find(std::string_view name) const {
   return position == tensors_.end() || position->name != name ? nullptr : &*position;
 }
 
+std::optional<FileRange> Checkpoint::locate(const void* data, std::size_t bytes) const {
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  for (std::size_t i = 0; i < files_.size(); ++i) {
+    const std::span<const std::byte> mapped = files_[i]->bytes();
+    const auto begin = reinterpret_cast<std::uintptr_t>(mapped.data());
+    if (address < begin || address - begin > mapped.size()) continue;
+    const std::size_t offset = address - begin;
+    if (bytes <= mapped.size() - offset) return FileRange{i, offset};
+  }
+  return std::nullopt;
+}
+
 const fs::path& Checkpoint::file_path(std::size_t file) const {
   M2_CHECK(file < files_.size(), "file ", file, " of ", files_.size());
   return files_[file]->path();

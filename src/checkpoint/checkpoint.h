@@ -26,6 +26,12 @@ struct CheckpointTensor {
   BlockFormat block_format = BlockFormat::kNone;
 };
 
+/// A place in one of the files.
+struct FileRange {
+  std::size_t file = 0;      // index for Checkpoint::file_path
+  std::uint64_t offset = 0;  // of the first byte
+};
+
 struct CheckpointOptions {
   std::string variant;  ///< "fp16" chooses model.fp16.safetensors; empty: none
 };
@@ -64,6 +70,8 @@ class Checkpoint {
   /// Null when there is none of that name.
   [[nodiscard]] const CheckpointTensor* find(std::string_view name) const;
 
+  /// Where `bytes` bytes at an address of a mapping lie on disk; nothing for other memory.
+  [[nodiscard]] std::optional<FileRange> locate(const void* data, std::size_t bytes) const;
   [[nodiscard]] std::size_t num_files() const { return files_.size(); }
   [[nodiscard]] const std::filesystem::path& file_path(std::size_t file) const;
   /// "dtype" of the index's metadata.

@@ -43,6 +43,8 @@ class SafetensorsFile {
     return content_.metadata;
   }
   [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
+  /// The whole mapping.
+  [[nodiscard]] std::span<const std::byte> bytes() const { return file_.bytes(); }
 
  private:
   MappedFile file_;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/philox.h"
 #include "model/blocks_in_use.h"
+#include "model/expert_cache.h"
 
 namespace m2 {
 namespace {
@@ -270,12 +271,29 @@ void MiniMaxM2::moe_block(const Pass& pass, std::size_t layer) {
   backend.moe_experts({.hidden_states = normed,
                        .topk_ids = topk_ids,
                        .topk_weights = topk_weights,
-                       .experts = weights.experts,
+                       .experts = experts_in_memory(stage, layer, topk_ids),
                        .activation = activation_,
                        .output = residual});
   if (pass.options.study.router_logits) {
     pass.options.study_outputs->router_logits.push_back(stage.host_copy(router_logits));
   }
+}
+
+// The experts of a layer, of which the chosen ones were brought from the files where need be.
+std::span<const ExpertWeights> MiniMaxM2::experts_in_memory(const Stage& stage, std::size_t layer,
+                                                            const TensorView& topk_ids) {
+  ExpertCache* cache = weights_->expert_cache.get();
+  const bool streamed = cache != nullptr && cache->covers(layer);
+  if (!streamed) return weights_->layers[layer].experts;
+  stage.backend->synchronize();
+  std::span<const std::int32_t> next_ids;
+  if (layer + 1 < weights_->layers.size() && cache->covers(layer + 1)) {
+    const TensorView residual = first(stage.residual, {num_tokens_, config_.hidden_size});
+    next_ids = look_ahead_.guess(config_, weights_->layers[layer + 1], residual, *stage.backend);
+  }
+  const std::span ids(topk_ids.as<std::int32_t>(),
+                      static_cast<std::size_t>(topk_ids.num_elements()));
+  return cache->fetch(layer, ids, next_ids);
 }
 
 TensorView MiniMaxM2::logits(std::span<const std::int32_t> rows) {

@@ -10,6 +10,7 @@
 #include "m2/config.h"
 #include "model/batch.h"
 #include "model/kv_cache.h"
+#include "model/look_ahead.h"
 #include "model/placement.h"
 #include "model/rope.h"
 #include "model/stage.h"
@@ -80,6 +81,8 @@ class MiniMaxM2 {
   void decoder_layer(const Pass& pass, std::size_t layer);
   void attention_block(const Pass& pass, std::size_t layer);
   void moe_block(const Pass& pass, std::size_t layer);
+  std::span<const ExpertWeights> experts_in_memory(const Stage& stage, std::size_t layer,
+                                                   const TensorView& topk_ids);
   void record_hidden_states(const Pass& pass, const TensorView& hidden_states);
   [[nodiscard]] Tensor new_attentions(const Pass& pass);
   [[nodiscard]] float eps() const { return static_cast<float>(config_.rms_norm_eps); }
@@ -93,6 +96,7 @@ class MiniMaxM2 {
   Tensor cos_;                   // [T, R / 2], in the host's memory
   Tensor sin_;                   // [T, R / 2], in the host's memory
   std::int64_t num_tokens_ = 0;  // of the last forward
+  LookAhead look_ahead_;
   UploadBuffer logit_rows_;
   Tensor head_input_;   // [rows, H]
   Tensor logits_;       // [rows, V]

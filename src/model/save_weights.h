@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <string_view>
 
 #include "m2/config.h"
 #include "model/weights.h"
@@ -17,10 +16,6 @@ struct SaveWeightsOptions {
   bool hub_names = true;  ///< false: internal names, the experts of a layer in two tensors
   bool head = true;       ///< false: the bare model, without "model." before its names
 };
-
-/// "50GB", "1.5MB", ... in decimal units (KB, MB, GB, TB), or a number of bytes. Throws
-/// kInvalidArgument.
-std::int64_t parse_shard_size(std::string_view text);
 
 /// Writes model.safetensors, or numbered shards and their index, into an existing directory; files
 /// of an earlier set that are not part of the new one are removed. Tensors have their logical types

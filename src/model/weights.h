@@ -32,6 +32,8 @@ struct LayerWeights {
   std::vector<ExpertWeights> experts;  // [E]
 };
 
+class ExpertCache;
+
 /// Views into the checkpoint, which stays mapped as long as this object or a copy of it lives.
 struct ModelWeights {
   WeightView embed_tokens;           // [V, H]
@@ -47,6 +49,9 @@ struct ModelWeights {
 
   /// Keeps alive what the views point at: the mapped files and the converted vectors.
   std::vector<std::shared_ptr<const void>> owners;
+
+  /// Of a model that is larger than memory; else null.
+  std::shared_ptr<ExpertCache> expert_cache;
 };
 
 /// Called with the tensors done and their number.

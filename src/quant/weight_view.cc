@@ -9,9 +9,13 @@ namespace m2 {
 std::int64_t WeightView::num_bytes() const {
   if (block_format != BlockFormat::kNone) return block_matrix_bytes(block_format, rows, cols);
   const std::int64_t elements = rows * cols * static_cast<std::int64_t>(dtype_size(dtype));
-  if (scale == nullptr) return elements;
+  return elements + num_scale_bytes();
+}
+
+std::int64_t WeightView::num_scale_bytes() const {
+  if (scale == nullptr) return 0;
   const std::int64_t scale_rows = (rows + block_rows - 1) / block_rows;
-  return elements + scale_rows * scale_cols() * static_cast<std::int64_t>(sizeof(float));
+  return scale_rows * scale_cols() * static_cast<std::int64_t>(sizeof(float));
 }
 
 void decode_row(const WeightView& weight, std::int64_t row, float* out) {

@@ -30,6 +30,8 @@ struct WeightView {
   }
   /// Bytes of the elements and, where there are any, of the scales.
   [[nodiscard]] std::int64_t num_bytes() const;
+  /// Of these, what lies at `scale`.
+  [[nodiscard]] std::int64_t num_scale_bytes() const;
 };
 
 /// The plain reference of every decoder: row `row` as float32 into out [cols].

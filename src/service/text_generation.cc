@@ -122,6 +122,9 @@ TextResult TextGenerator::generate(const std::vector<TokenId>& prompt, const Gen
   result.timings.new_tokens = static_cast<std::int64_t>(result.ids.size());
   result.timings.prompt_seconds = seconds_between(start, first_token);
   result.timings.generation_seconds = seconds_between(first_token, Clock::now());
+  if (const auto& cache = loaded_.causal_lm().weights().expert_cache) {
+    result.timings.experts = cache->stats();
+  }
   result.text = output.take_text();
   return result;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/request.h"
 #include "m2/generation_config.h"
+#include "model/expert_cache.h"
 #include "service/loaded_model.h"
 
 namespace m2 {
@@ -18,8 +20,9 @@ namespace m2 {
 struct GenerationTimings {
   std::int64_t prompt_tokens = 0;
   std::int64_t new_tokens = 0;
-  double prompt_seconds = 0;      // to the first token
-  double generation_seconds = 0;  // from the first token to the last
+  double prompt_seconds = 0;                // to the first token
+  double generation_seconds = 0;            // from the first token to the last
+  std::optional<ExpertCacheStats> experts;  // of the model's life, where it has an expert cache
 
   [[nodiscard]] double prompt_tokens_per_second() const;
   [[nodiscard]] double new_tokens_per_second() const;

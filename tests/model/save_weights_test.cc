@@ -175,16 +175,5 @@ TEST(SaveWeights, TheBareModelHasNoHeadAndNoPrefix) {
   EXPECT_THAT(report.missing_keys, ElementsAre());
 }
 
-TEST(ShardSize, ReadsDecimalUnits) {
-  EXPECT_EQ(parse_shard_size("50GB"), 50'000'000'000);
-  EXPECT_EQ(parse_shard_size("1.5MB"), 1'500'000);
-  EXPECT_EQ(parse_shard_size("30KB"), 30'000);
-  EXPECT_EQ(parse_shard_size("2TB"), 2'000'000'000'000);
-  EXPECT_EQ(parse_shard_size("123"), 123);
-  for (const char* text : {"", "GB", "-1GB", "0", "1GiB", "1 GB", "nan", "1e30"}) {
-    EXPECT_THAT(error_of([&] { parse_shard_size(text); }), HasSubstr("max_shard_size")) << text;
-  }
-}
-
 }  // namespace
 }  // namespace m2

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/error.h"
 #include "input_output.h"
 
 namespace m2::app {
@@ -27,6 +28,11 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
           "\"sequential\"")
       ->capture_default_str();
   command
+      .add_option("--n-cpu-moe", options.cpu_moe_layers,
+                  "Experts of the first N layers stay in RAM and are computed there; the rest goes "
+                  "to the device")
+      ->check(CLI::NonNegativeNumber);
+  command
       .add_option("--dtype", options.dtype,
                   "Type of the weights: \"auto\", \"float32\", \"bfloat16\" or \"float16\"")
       ->capture_default_str();
@@ -34,10 +40,27 @@ void add_model_options(CLI::App& command, ModelOptions& options) {
       ->capture_default_str();
 }
 
+namespace {
+
+DeviceMap device_map_of(const ModelOptions& options) {
+  if (options.cpu_moe_layers == 0) return options.device_map;
+  M2_REQUIRE(ErrorCode::kInvalidArgument, options.device_map.starts_with("cuda"),
+             "--n-cpu-moe: expected --device \"cuda\" or \"cuda:<index>\" with it, got \"",
+             options.device_map, "\"");
+  DeviceMap map;
+  map.modules[""] = options.device_map;
+  for (std::int64_t i = 0; i < options.cpu_moe_layers; ++i) {
+    map.modules["model.layers." + std::to_string(i) + ".mlp"] = "cpu";
+  }
+  return map;
+}
+
+}  // namespace
+
 std::unique_ptr<LoadedModel> load_model(const ModelOptions& options) {
   LoadProgressLine line;
   FromPretrainedOptions load;
-  load.device_map = options.device_map;
+  load.device_map = device_map_of(options);
   load.dtype = options.dtype;
   load.revision = options.revision;
   load.num_threads = options.num_threads;

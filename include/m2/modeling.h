@@ -86,8 +86,8 @@ struct DeviceMap {
   /// "sequential": fills the GPUs, then RAM, then leaves the rest mapped on disk. Empty with
   /// `modules`.
   std::string policy;
-  /// Module name ("model.embed_tokens", "model.layers.3", "model.norm", "lm_head", "" for all) to
-  /// "cpu", "cuda:N" or "disk".
+  /// Module name ("model.embed_tokens", "model.layers.3", "model.layers.3.mlp" for its router and
+  /// experts, "model.norm", "lm_head", "" for all) to "cpu", "cuda:N" or "disk".
   std::map<std::string, std::string> modules;
   /// Bytes a device may use ("cpu", "cuda:0"); others: what is free, less a tenth.
   std::map<std::string, std::int64_t> max_memory;

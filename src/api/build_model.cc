@@ -38,7 +38,9 @@ Placement make_placement(const DevicePlan& plan, std::size_t num_layers,
   Placement placement;
   placement.embedding = backend_of("model.embed_tokens");
   for (std::size_t i = 0; i < num_layers; ++i) {
-    placement.layers.push_back(backend_of("model.layers." + std::to_string(i)));
+    const std::string layer = "model.layers." + std::to_string(i);
+    placement.layers.push_back(backend_of(layer));
+    placement.mlps.push_back(backend_of(layer + ".mlp"));
   }
   placement.head = backend_of("lm_head");
   return placement;
@@ -56,11 +58,13 @@ void prefetch_host_modules(const ModelWeights& weights, const DevicePlan& plan) 
   if (on_host("model.embed_tokens")) prefetch(weights.embed_tokens);
   if (on_host("lm_head")) prefetch(weights.lm_head);
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
-    if (!on_host("model.layers." + std::to_string(i))) continue;
     const LayerWeights& layer = weights.layers[i];
-    for (const auto* matrix : {&layer.q, &layer.k, &layer.v, &layer.attn_out, &layer.gate}) {
-      prefetch(*matrix);
+    const std::string name = "model.layers." + std::to_string(i);
+    if (on_host(name)) {
+      for (const auto* matrix : {&layer.q, &layer.k, &layer.v, &layer.attn_out}) prefetch(*matrix);
     }
+    if (!on_host(name + ".mlp")) continue;
+    prefetch(layer.gate);
     for (const ExpertWeights& expert : layer.experts) {
       for (const auto* matrix : {&expert.gate, &expert.up, &expert.down}) prefetch(*matrix);
     }

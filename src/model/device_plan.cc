@@ -13,6 +13,7 @@
 namespace m2 {
 namespace {
 
+constexpr const char* kMlp = ".mlp";
 constexpr std::int64_t kUnlimited = std::numeric_limits<std::int64_t>::max();
 
 bool is_number(std::string_view text) {
@@ -128,9 +129,9 @@ bool holds(const std::string& key, const std::string& module) {
 void check_module_name(const std::string& key, const std::vector<ModuleSize>& modules) {
   if (key == "model.norm" || key == "model.rotary_emb") return;
   for (const ModuleSize& module : modules) {
-    if (holds(key, module.name)) return;
+    if (holds(key, module.name) || (module.mlp_bytes > 0 && key == module.name + kMlp)) return;
     M2_REQUIRE(ErrorCode::kUnsupported, !holds(module.name, key), "device_map: ", key, ": ",
-               module.name, " is placed as a whole");
+               module.name, " is placed as a whole, but for its mlp");
   }
   fail(ErrorCode::kInvalidArgument, "device_map: the model has no module \"", key, "\"");
 }
@@ -149,12 +150,27 @@ void place_by_name(const std::vector<ModuleSize>& modules, const DeviceMap& map,
     M2_REQUIRE(ErrorCode::kInvalidArgument, best != nullptr, "device_map: no device is given for ",
                module.name);
     plan.devices[module.name] = canonical_device(map.modules.at(*best));
+    const auto mlp = map.modules.find(module.name + kMlp);
+    if (mlp != map.modules.end()) plan.devices[mlp->first] = canonical_device(mlp->second);
   }
 }
 
 // "model.layers.0 - model.layers.18" for consecutive modules.
 std::string module_range(const ModuleSize& first, const ModuleSize& last) {
   return first.name == last.name ? first.name : first.name + " - " + last.name;
+}
+
+// With the layers whose mlp has a device of its own as two modules.
+std::vector<ModuleSize> split_modules(const std::vector<ModuleSize>& modules,
+                                      const DevicePlan& plan) {
+  std::vector<ModuleSize> result;
+  for (const ModuleSize& module : modules) {
+    result.push_back(module);
+    if (!plan.devices.contains(module.name + kMlp)) continue;
+    result.back().bytes -= module.mlp_bytes;
+    result.push_back({module.name + kMlp, module.mlp_bytes});
+  }
+  return result;
 }
 
 void write_report(const std::vector<ModuleSize>& modules, DevicePlan& plan) {
@@ -176,7 +192,10 @@ void write_report(const std::vector<ModuleSize>& modules, DevicePlan& plan) {
 }  // namespace
 
 const std::string& DevicePlan::device_of(const std::string& module) const {
-  const auto found = devices.find(module);
+  auto found = devices.find(module);
+  if (found == devices.end() && module.ends_with(kMlp)) {
+    found = devices.find(module.substr(0, module.size() - std::string_view(kMlp).size()));
+  }
   M2_CHECK(found != devices.end(), "no device for ", module);
   return found->second;
 }
@@ -199,7 +218,7 @@ DevicePlan plan_devices(const std::vector<ModuleSize>& modules, const DeviceMap&
     require_device(device, inventory);
     for (const ModuleSize& module : modules) plan.devices[module.name] = device;
   }
-  write_report(modules, plan);
+  write_report(split_modules(modules, plan), plan);
   plan.devices["model.norm"] = plan.devices.at("lm_head");
   return plan;
 }
@@ -211,16 +230,17 @@ std::vector<ModuleSize> module_sizes(const ModelWeights& weights) {
   std::vector<ModuleSize> modules = {{"model.embed_tokens", weights.embed_tokens.num_bytes()}};
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
-    std::int64_t bytes = layer.q.num_bytes() + layer.k.num_bytes() + layer.v.num_bytes() +
-                         layer.attn_out.num_bytes() + layer.gate.num_bytes();
-    for (const auto* vector : {&layer.input_norm, &layer.post_attention_norm, &layer.q_norm,
-                               &layer.k_norm, &layer.correction_bias}) {
+    std::int64_t mlp = layer.gate.num_bytes() + vector_bytes(layer.post_attention_norm) +
+                       vector_bytes(layer.correction_bias);
+    for (const ExpertWeights& expert : layer.experts) {
+      mlp += expert.gate.num_bytes() + expert.up.num_bytes() + expert.down.num_bytes();
+    }
+    std::int64_t bytes = mlp + layer.q.num_bytes() + layer.k.num_bytes() + layer.v.num_bytes() +
+                         layer.attn_out.num_bytes();
+    for (const auto* vector : {&layer.input_norm, &layer.q_norm, &layer.k_norm}) {
       bytes += vector_bytes(*vector);
     }
-    for (const ExpertWeights& expert : layer.experts) {
-      bytes += expert.gate.num_bytes() + expert.up.num_bytes() + expert.down.num_bytes();
-    }
-    modules.push_back({"model.layers." + std::to_string(i), bytes});
+    modules.push_back({"model.layers." + std::to_string(i), bytes, mlp});
   }
   const bool own_head = weights.lm_head.data != weights.embed_tokens.data;
   modules.push_back({"lm_head", vector_bytes(weights.norm) +
@@ -231,9 +251,11 @@ std::vector<ModuleSize> module_sizes(const ModelWeights& weights) {
 std::vector<ModuleSize> module_sizes(const MiniMaxM2Config& config, DType dtype) {
   const ComponentSizes sizes = estimate_bytes(config, dtype);
   const std::int64_t in_layers = sizes.total() - sizes.embedding - sizes.lm_head;
+  const std::int64_t in_mlps = sizes.experts + sizes.router + sizes.correction_bias;
+  const std::int64_t count = config.num_hidden_layers;
   std::vector<ModuleSize> modules = {{"model.embed_tokens", sizes.embedding}};
-  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    modules.push_back({"model.layers." + std::to_string(i), in_layers / config.num_hidden_layers});
+  for (std::int64_t i = 0; i < count; ++i) {
+    modules.push_back({"model.layers." + std::to_string(i), in_layers / count, in_mlps / count});
   }
   modules.push_back({"lm_head", sizes.lm_head});
   return modules;

@@ -15,6 +15,9 @@ namespace m2 {
 struct ModuleSize {
   std::string name;
   std::int64_t bytes = 0;
+  /// Of a layer: what its module ".mlp" has of these: router, experts and their norm. A map of
+  /// modules may place it elsewhere; policies place whole layers.
+  std::int64_t mlp_bytes = 0;
 };
 
 /// model.embed_tokens, model.layers.0 .., lm_head (the final norm counted with it), by the bytes of
@@ -39,6 +42,7 @@ struct DevicePlan {
   std::map<std::string, std::int64_t> bytes;   // of weights on each device
   std::string report;                          // a line for each device
 
+  /// A layer's ".mlp" is where the layer is unless it was placed by its own name.
   [[nodiscard]] const std::string& device_of(const std::string& module) const;
 };
 

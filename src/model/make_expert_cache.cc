@@ -18,11 +18,14 @@ HostBytes host_bytes(const ModelWeights& weights, const Placement& placement) {
   HostBytes bytes;
   if (placement.head->host_accessible()) bytes.others += weights.lm_head.num_bytes();
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
-    if (!placement.layers[i]->host_accessible()) continue;
     const LayerWeights& layer = weights.layers[i];
-    for (const auto* matrix : {&layer.q, &layer.k, &layer.v, &layer.attn_out, &layer.gate}) {
-      bytes.others += matrix->num_bytes();
+    if (placement.layers[i]->host_accessible()) {
+      for (const auto* matrix : {&layer.q, &layer.k, &layer.v, &layer.attn_out}) {
+        bytes.others += matrix->num_bytes();
+      }
     }
+    if (!placement.mlps[i]->host_accessible()) continue;
+    bytes.others += layer.gate.num_bytes();
     for (const ExpertWeights& expert : layer.experts) {
       for (const auto* matrix : {&expert.gate, &expert.up, &expert.down}) {
         bytes.experts += matrix->num_bytes();
@@ -49,7 +52,7 @@ std::shared_ptr<ExpertCache> make_expert_cache(const ModelWeights& weights,
                                                : parse_byte_size(size, "expert_cache");
   if (capacity <= 0) return nullptr;
   std::vector<bool> covered;
-  for (const auto& backend : placement.layers) covered.push_back(backend->host_accessible());
+  for (const auto& backend : placement.mlps) covered.push_back(backend->host_accessible());
   return std::make_shared<ExpertCache>(std::move(checkpoint), weights.layers, covered, capacity);
 }
 

@@ -47,14 +47,17 @@ MiniMaxM2::MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelW
   M2_REQUIRE(ErrorCode::kUnsupported, activation.has_value(), "hidden_act: \"", config.hidden_act,
              "\" is not supported");
   activation_ = *activation;
-  M2_CHECK(placement_.layers.size() == weights_->layers.size(), "a placement of ",
-           placement_.layers.size(), " layers for ", weights_->layers.size());
+  M2_CHECK(placement_.layers.size() == weights_->layers.size() &&
+               placement_.mlps.size() == weights_->layers.size(),
+           "a placement of ", placement_.layers.size(), " layers and ", placement_.mlps.size(),
+           " experts' blocks for ", weights_->layers.size());
   const auto add_stage = [&](const std::shared_ptr<Backend>& backend) {
     const auto same = [&](const Stage& stage) { return stage.backend == backend; };
     if (std::ranges::none_of(stages_, same)) stages_.push_back({.backend = backend});
   };
   add_stage(placement_.embedding);
   for (const auto& backend : placement_.layers) add_stage(backend);
+  for (const auto& backend : placement_.mlps) add_stage(backend);
   add_stage(placement_.head);
 }
 
@@ -167,19 +170,21 @@ TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
   return hidden_states;
 }
 
-void MiniMaxM2::decoder_layer(const Pass& pass, std::size_t layer) {
-  const LayerWeights& weights = weights_->layers[layer];
-  Stage& stage = *pass.stage;
-  Backend& backend = *stage.backend;
-  const TensorView residual = first(stage.residual, {num_tokens_, config_.hidden_size});
-  const TensorView normed = first(stage.normed, residual.shape);
-
-  backend.rms_norm({residual, weights.input_norm, eps(), normed});
+void MiniMaxM2::decoder_layer(Pass& pass, std::size_t layer) {
+  normalize(pass, weights_->layers[layer].input_norm);
   pass.kv_cache.upload(layer, pass.blocks.read);
   attention_block(pass, layer);
   pass.kv_cache.download(layer, pass.blocks.written);
-  backend.rms_norm({residual, weights.post_attention_norm, eps(), normed});
+  enter(pass, stage_of(placement_.mlps[layer]));
+  normalize(pass, weights_->layers[layer].post_attention_norm);
   moe_block(pass, layer);
+}
+
+// normed = rms_norm(residual)
+void MiniMaxM2::normalize(const Pass& pass, const TensorView& weight) {
+  const Shape shape = {num_tokens_, config_.hidden_size};
+  pass.stage->backend->rms_norm(
+      {first(pass.stage->residual, shape), weight, eps(), first(pass.stage->normed, shape)});
 }
 
 // residual += o(attention(rope(q_norm(q(normed))), rope(k_norm(k(normed))), v(normed)))

@@ -78,7 +78,8 @@ class MiniMaxM2 {
   void load(const Batch& batch, const TensorView& mask);
   void embed(const Batch& batch, Stage& stage);
   void enter(Pass& pass, Stage& stage);
-  void decoder_layer(const Pass& pass, std::size_t layer);
+  void decoder_layer(Pass& pass, std::size_t layer);
+  void normalize(const Pass& pass, const TensorView& weight);
   void attention_block(const Pass& pass, std::size_t layer);
   void moe_block(const Pass& pass, std::size_t layer);
   std::span<const ExpertWeights> experts_in_memory(const Stage& stage, std::size_t layer,

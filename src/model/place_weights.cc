@@ -7,18 +7,22 @@
 namespace m2 {
 namespace {
 
-LayerWeights place_layer(const LayerWeights& layer, Backend& backend, Owners& owners) {
+LayerWeights place_layer(const LayerWeights& layer, Backend& backend, Backend& mlp,
+                         Owners& owners) {
   LayerWeights placed = layer;
-  for (TensorView* vector : {&placed.input_norm, &placed.post_attention_norm, &placed.q_norm,
-                             &placed.k_norm, &placed.correction_bias}) {
+  for (TensorView* vector : {&placed.input_norm, &placed.q_norm, &placed.k_norm}) {
     *vector = backend.place(*vector, owners);
   }
-  for (WeightView* matrix : {&placed.q, &placed.k, &placed.v, &placed.attn_out, &placed.gate}) {
+  for (WeightView* matrix : {&placed.q, &placed.k, &placed.v, &placed.attn_out}) {
     *matrix = backend.place(*matrix, owners);
   }
+  for (TensorView* vector : {&placed.post_attention_norm, &placed.correction_bias}) {
+    *vector = mlp.place(*vector, owners);
+  }
+  placed.gate = mlp.place(placed.gate, owners);
   for (ExpertWeights& expert : placed.experts) {
     for (WeightView* matrix : {&expert.gate, &expert.up, &expert.down}) {
-      *matrix = backend.place(*matrix, owners);
+      *matrix = mlp.place(*matrix, owners);
     }
   }
   return placed;
@@ -40,13 +44,14 @@ ModelWeights place_weights(const ModelWeights& weights, const Placement& placeme
   placed.embed_tokens = placement.embedding->place(weights.embed_tokens, placed.owners);
   report(1);
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
-    placed.layers.push_back(place_layer(weights.layers[i], *placement.layers[i], placed.owners));
+    placed.layers.push_back(
+        place_layer(weights.layers[i], *placement.layers[i], *placement.mlps[i], placed.owners));
     report(static_cast<std::int64_t>(i) + 2);
   }
   placed.norm = placement.head->place(weights.norm, placed.owners);
   // A tied head, or that of a bare model, is the embedding itself, unless it is used elsewhere.
-  const bool shared = weights.lm_head.data == weights.embed_tokens.data &&
-                      placement.head == placement.embedding;
+  const bool shared =
+      weights.lm_head.data == weights.embed_tokens.data && placement.head == placement.embedding;
   placed.lm_head =
       shared ? placed.embed_tokens : placement.head->place(weights.lm_head, placed.owners);
   report(total);

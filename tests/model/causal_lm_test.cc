@@ -59,7 +59,8 @@ TEST(CausalLm, TwoBackendsInOneModel) {
   const auto fast = cpu();
   const std::shared_ptr<Backend> plain = std::make_shared<ReferenceBackend>();
   CausalLm one = tiny_lm(config, Placement::on(plain, 4), "eager");
-  CausalLm two = tiny_lm(config, {fast, {plain, fast, fast, plain}, fast}, "eager");
+  CausalLm two = tiny_lm(
+      config, {fast, {plain, fast, fast, plain}, {plain, fast, plain, fast}, fast}, "eager");
   const Ints ids = some_ids(10);
   ForwardInputs inputs = {.input_ids = view(ids, {2, 5}),
                           .output_hidden_states = true,
@@ -86,8 +87,8 @@ TEST(CausalLm, TwoBackendsInOneModel) {
 TEST(CausalLm, LayersShareTheMemoryOfOnePass) {
   const auto fast = cpu();
   const std::shared_ptr<Backend> plain = std::make_shared<ReferenceBackend>();
-  const KvCache cache({fast, {plain, fast, fast, plain}, fast}, test::tiny_config(),
-                      {.num_tokens = 32, .one_pass = true});
+  const KvCache cache({fast, {plain, fast, fast, plain}, {plain, fast, plain, fast}, fast},
+                      test::tiny_config(), {.num_tokens = 32, .one_pass = true});
   const auto memory = [&](std::size_t layer) { return cache.layer(layer).keys.data; };
   EXPECT_EQ(memory(0), memory(3));
   EXPECT_EQ(memory(1), memory(2));

@@ -108,6 +108,23 @@ TEST(DevicePlan, ModulesByName) {
   EXPECT_EQ(plan.device_of("model.norm"), "cuda:0");
 }
 
+TEST(DevicePlan, ExpertsMayLieElsewhere) {
+  auto modules = ten_layers();
+  for (ModuleSize& module : modules) {
+    if (module.name.starts_with("model.layers.")) module.mlp_bytes = 8;
+  }
+  DeviceMap map;
+  map.modules = {{"", "cuda"}, {"model.layers.0.mlp", "cpu"}, {"model.layers.2.mlp", "disk"}};
+  const DevicePlan plan = plan_devices(modules, map, gpus({500}, 1000), false);
+  EXPECT_EQ(plan.device_of("model.layers.0"), "cuda:0");
+  EXPECT_EQ(plan.device_of("model.layers.0.mlp"), "cpu");
+  EXPECT_EQ(plan.device_of("model.layers.1.mlp"), "cuda:0");
+  EXPECT_EQ(plan.device_of("model.layers.2.mlp"), "disk");
+  EXPECT_THAT(plan.bytes, ElementsAre(Pair("cpu", 8), Pair("cuda:0", 110 - 16), Pair("disk", 8)));
+  EXPECT_THAT(plan.report, StartsWith("cuda:0: model.embed_tokens - model.layers.0 (0.00 GB)\n"
+                                      "cpu: model.layers.0.mlp (0.00 GB)\n"));
+}
+
 TEST(DevicePlan, Errors) {
   const auto error = [](const DeviceMap& map) {
     return error_of([&] { plan_devices(ten_layers(), map, gpus({}, 1), false); });

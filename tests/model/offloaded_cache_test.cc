@@ -75,10 +75,14 @@ TEST_F(OffloadedCacheTest, KeepsWhatAPlainCacheKeeps) {
   const struct {
     const char* name;
     Placement placement;
-  } cases[] = {{"one device", on_device_},
-               {"two devices", {distant_, {distant_, other, distant_}, other}},
-               {"device and host", {distant_, {distant_, host_, distant_}, host_}},
-               {"host", on_host_}};
+  } cases[] = {
+      {"one device", on_device_},
+      {"two devices", {distant_, {distant_, other, distant_}, {distant_, other, distant_}, other}},
+      {"device and host",
+       {distant_, {distant_, host_, distant_}, {distant_, host_, distant_}, host_}},
+      {"experts elsewhere",
+       {distant_, {distant_, distant_, host_}, {host_, other, distant_}, distant_}},
+      {"host", on_host_}};
   for (const auto& c : cases) {
     SCOPED_TRACE(c.name);
     CausalLm model = model_on(c.placement);

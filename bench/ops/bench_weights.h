@@ -11,21 +11,31 @@ namespace m2::bench {
 inline constexpr std::int64_t kHiddenSize = 3072;
 inline constexpr std::int64_t kInnerSize = 1536;
 
+/// A type or a block format.
+struct Storage {
+  Storage(DType type) : dtype(type) {}                                      // NOLINT: both are one
+  Storage(BlockFormat format) : dtype(DType::kU8), block_format(format) {}  // NOLINT
+
+  DType dtype;
+  BlockFormat block_format = BlockFormat::kNone;
+};
+
 /// Enough memory that no cache holds it; weights are cut from it one after the other.
 class WeightPool {
  public:
-  WeightPool(DType dtype, std::int64_t num_bytes)
-      : dtype_(dtype), memory_(DType::kU8, {num_bytes}), scales_(DType::kF32, {kNumScales}) {
+  WeightPool(Storage storage, std::int64_t num_bytes)
+      : storage_(storage), memory_(DType::kU8, {num_bytes}), scales_(DType::kF32, {kNumScales}) {
     fill();
   }
 
   /// The next [rows, cols], from the start again when the pool is used up.
   WeightView next(std::int64_t rows, std::int64_t cols) {
-    const std::int64_t size = rows * cols * static_cast<std::int64_t>(dtype_size(dtype_));
-    if (offset_ + size > memory_.shape()[0]) offset_ = 0;
     WeightView view{
-        .data = memory_.as<std::uint8_t>() + offset_, .dtype = dtype_, .rows = rows, .cols = cols};
-    if (dtype_ == DType::kF8E4M3) view.scale = scales_.as<float>();
+        .dtype = storage_.dtype, .rows = rows, .cols = cols, .block_format = storage_.block_format};
+    const std::int64_t size = view.num_bytes();
+    if (offset_ + size > memory_.shape()[0]) offset_ = 0;
+    view.data = memory_.as<std::uint8_t>() + offset_;
+    if (storage_.dtype == DType::kF8E4M3) view.scale = scales_.as<float>();
     offset_ += size;
     return view;
   }
@@ -54,13 +64,15 @@ class WeightPool {
       const auto* begin = reinterpret_cast<const std::uint8_t*>(&stored);
       bytes.insert(bytes.end(), begin, begin + sizeof(stored));
     };
-    if (dtype_ == DType::kF32) put(value);
-    if (dtype_ == DType::kF16) put(to_f16(value));
-    if (dtype_ == DType::kBF16) put(to_bf16(value));
-    if (dtype_ == DType::kF8E4M3) put(to_f8e4m3(value * 16.0F));
+    if (storage_.dtype == DType::kF32) put(value);
+    if (storage_.dtype == DType::kF16) put(to_f16(value));
+    if (storage_.dtype == DType::kBF16) put(to_bf16(value));
+    if (storage_.dtype == DType::kF8E4M3) put(to_f8e4m3(value * 16.0F));
+    // Any bytes are codes; as scales too these are small numbers.
+    if (storage_.dtype == DType::kU8) put(to_f16(0.001F + 0.001F * value * value));
   }
 
-  DType dtype_;
+  Storage storage_;
   Tensor memory_;
   Tensor scales_;
   std::int64_t offset_ = 0;

@@ -7,10 +7,10 @@ namespace m2::bench {
 namespace {
 
 // [T, 3072] times [3072, 3072]: bytes of weights and floating-point operations per second.
-void linear(benchmark::State& state, DType dtype) {
+void linear(benchmark::State& state, Storage storage) {
   const std::int64_t num_tokens = state.range(0);
   CpuBackend backend(0);
-  WeightPool pool(dtype, std::int64_t{400} << 20);
+  WeightPool pool(storage, std::int64_t{400} << 20);
   const Tensor input(DType::kF32, {num_tokens, kHiddenSize});
   const Tensor output(DType::kF32, {num_tokens, kHiddenSize});
   std::int64_t bytes = 0;
@@ -34,6 +34,9 @@ BENCHMARK_CAPTURE(linear, f32, DType::kF32)->Apply(tokens);
 BENCHMARK_CAPTURE(linear, f16, DType::kF16)->Apply(tokens);
 BENCHMARK_CAPTURE(linear, bf16, DType::kBF16)->Apply(tokens);
 BENCHMARK_CAPTURE(linear, f8_e4m3, DType::kF8E4M3)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, int8_g32, BlockFormat::kInt8G32)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, int4_g32, BlockFormat::kInt4G32)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, int4_g128, BlockFormat::kInt4G128)->Apply(tokens);
 
 }  // namespace
 }  // namespace m2::bench

@@ -12,10 +12,10 @@ constexpr std::int64_t kNumExperts = 256;
 constexpr std::int64_t kTopK = 8;
 
 // One layer's experts with even routing: every token takes the next eight of 256.
-void moe_experts(benchmark::State& state, DType dtype) {
+void moe_experts(benchmark::State& state, Storage storage) {
   const std::int64_t num_tokens = state.range(0);
   CpuBackend backend(0);
-  WeightPool pool(dtype, std::int64_t{900} << 20);
+  WeightPool pool(storage, std::int64_t{900} << 20);
   std::vector<ExpertWeights> experts;
   for (std::int64_t e = 0; e < kNumExperts; ++e) {
     experts.push_back({.gate = pool.next(kInnerSize, kHiddenSize),
@@ -54,6 +54,9 @@ void tokens(benchmark::internal::Benchmark* bench) {
 
 BENCHMARK_CAPTURE(moe_experts, bf16, DType::kBF16)->Apply(tokens);
 BENCHMARK_CAPTURE(moe_experts, f8_e4m3, DType::kF8E4M3)->Apply(tokens);
+BENCHMARK_CAPTURE(moe_experts, int8_g32, BlockFormat::kInt8G32)->Apply(tokens);
+BENCHMARK_CAPTURE(moe_experts, int4_g32, BlockFormat::kInt4G32)->Apply(tokens);
+BENCHMARK_CAPTURE(moe_experts, int4_g128, BlockFormat::kInt4G128)->Apply(tokens);
 
 }  // namespace
 }  // namespace m2::bench

@@ -20,6 +20,23 @@ struct ExpertGroups {
   std::vector<std::int32_t> counts;          // [E], scratch
 };
 
+/// Activations for weights in strips.
+class QuantizedRows {
+ public:
+  /// Room for rows of `cols`; what was there before is lost.
+  QuantizedGroup* reserve(std::int64_t num_rows, std::int64_t cols) {
+    constexpr std::int64_t kFloats = sizeof(QuantizedGroup) / sizeof(float);
+    groups_ = reinterpret_cast<QuantizedGroup*>(
+        buffer_.floats(num_rows * quantized_groups(cols) * kFloats));
+    return groups_;
+  }
+  [[nodiscard]] QuantizedGroup* groups() const { return groups_; }  // [rows, groups of a row]
+
+ private:
+  Buffer buffer_;
+  QuantizedGroup* groups_ = nullptr;
+};
+
 /// Some query rows of a sequence that share a KV head and hence read the same keys. Row r is query
 /// r / G of the sequence and head r % G of the group, G = Nq / Nkv.
 struct AttentionTile {
@@ -40,8 +57,10 @@ struct Context {
   const Kernels& kernels;
   Lanes lanes;
   // Kept between calls for their memory only.
+  QuantizedRows quantized_input;
   ExpertGroups groups;
-  Buffer expert_inner;
+  Buffer expert_inner;            // [T * K, I] in slot order
+  QuantizedRows quantized_inner;  // the same
   std::vector<AttentionTile> tiles;
   std::vector<std::int64_t> chunk_tiles;  // the tile of every (tile, chunk) pair
   Buffer attention_partials;
@@ -58,8 +77,18 @@ void moe_route(const MoeRouteArgs& args, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
 void random_fill(const RandomFillArgs& args, Context& context);
 
-/// Rows of a weight for one task: enough tasks for all threads, a power of two that fits the usual
-/// scale blocks, and large enough that packing the activations for them (once a task) is cheap.
-[[nodiscard]] std::int64_t rows_per_task(std::int64_t rows, const Lanes& lanes);
+/// Whether products with the weight take quantised activations: it is in strips. Throws
+/// kUnsupported for formats without a kernel.
+[[nodiscard]] bool takes_codes(const WeightView& weight);
+
+/// Rows of the input [T, K] f32 into context.quantized_input, on all threads where it is worth it.
+void quantize_input(const TensorView& input, Context& context);
+
+/// Rows of a weight for one task: whole multiples of `least`, a power of two; enough tasks for all
+/// threads, a power of two that fits the usual scale blocks, and large enough that packing the
+/// activations for them (once a task) is cheap.
+[[nodiscard]] std::int64_t rows_per_task(std::int64_t rows, std::int64_t least, const Lanes& lanes);
+/// The least for a weight: strips are cut between two of them only.
+[[nodiscard]] std::int64_t least_rows(const WeightView& weight);
 
 }  // namespace m2::cpu

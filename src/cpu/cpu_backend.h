@@ -12,7 +12,8 @@ namespace m2 {
 
 /// Every output of linear, attention and moe_experts depends on its own token (and the keys that it
 /// sees) only, bit for bit: neither the other tokens of the batch nor the number of threads change
-/// it. Instruction sets differ in the last bits.
+/// it. Instruction sets differ in the last bits; those with fused products agree on weights in
+/// strips.
 class CpuBackend final : public HostBackend {
  public:
   /// num_threads and cpus as in ThreadPool. The instruction set is `target` ("AVX2", ...), else

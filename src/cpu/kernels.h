@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/quantized_rows.h"
 #include "quant/weight_view.h"
 
 namespace m2::cpu {
@@ -25,12 +26,14 @@ inline constexpr std::int64_t kMaxDirectTokens = 4;
 /// The most tokens (or query rows) of one register tile.
 inline constexpr std::int64_t kMaxTileCols = 6;
 
-/// Rows [row_begin, row_end) of a weight times some rows of the input.
+/// Rows [row_begin, row_end) of a weight times some rows of the input. Strip formats take the
+/// quantised input, all others the plain one; their row_begin is a multiple of 16.
 struct MatmulArgs {
   WeightView weight;  // [N, K]
   std::int64_t row_begin = 0;
   std::int64_t row_end = 0;
-  const float* input = nullptr;              // [*, K]
+  const float* input = nullptr;                     // [*, K]
+  const QuantizedGroup* quantized_input = nullptr;  // [*, quantized_groups(K)]
   const std::int32_t* input_rows = nullptr;  // [T]: the rows of input to take; null: 0 .. T - 1
   std::int64_t num_tokens = 0;               // T
   float* output = nullptr;  // (t, row) is output[t * output_stride + row - row_begin]
@@ -82,6 +85,9 @@ struct AttendArgs {
 struct Kernels {
   std::int64_t target;  // one of Highway's HWY_* target bits
   void (*matmul)(const MatmulArgs& args);
+  // input [cols] into groups [num_groups]; what is beyond cols counts as zero.
+  void (*quantize)(const float* input, std::int64_t cols, std::int64_t num_groups,
+                   QuantizedGroup* groups);
   void (*attend)(const AttendArgs& args);
   // output[i] = weight[i] * (input[i] * rsqrt(mean(input^2) + eps)); output may be input.
   void (*rms_norm)(const float* input, const float* weight, std::int64_t size, float eps,

@@ -14,6 +14,7 @@
 #include <limits>
 
 #include "cpu/kernels.h"
+#include "cpu/strip_matmul-inl.h"
 #include "cpu/weight_decode-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -429,6 +430,7 @@ void matmul_format(const MatmulArgs& args) {
 
 inline void matmul(const MatmulArgs& args) {
   if (args.num_tokens == 0) return;
+  if (args.weight.block_format != BlockFormat::kNone) return strip_matmul(args);
   switch (args.weight.dtype) {
     case DType::kF32:
       return matmul_format<F32Format>(args);

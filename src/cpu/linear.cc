@@ -2,13 +2,43 @@
 
 #include "base/error.h"
 #include "cpu/context.h"
+#include "quant/strip_format.h"
 
 namespace m2::cpu {
 
-std::int64_t rows_per_task(std::int64_t rows, const Lanes& lanes) {
-  constexpr std::int64_t kLeast = 8;
+bool takes_codes(const WeightView& weight) {
+  if (weight.block_format == BlockFormat::kNone) return false;
+  M2_REQUIRE(ErrorCode::kUnsupported, is_strip_format(weight.block_format), "cpu: weights in ",
+             block_format_name(weight.block_format), " have no kernel");
+  return true;
+}
+
+std::int64_t least_rows(const WeightView& weight) {
+  // Kernels take two strips at a time.
+  return takes_codes(weight) ? 2 * kStripRows : 8;
+}
+
+void quantize_input(const TensorView& input, Context& context) {
+  const std::int64_t num_tokens = input.shape[0];
+  const std::int64_t cols = input.shape[1];
+  const std::int64_t num_groups = quantized_groups(cols);
+  QuantizedGroup* groups = context.quantized_input.reserve(num_tokens, cols);
+  const auto quantize = [&](std::int64_t token) {
+    context.kernels.quantize(input.as<float>() + token * cols, cols, num_groups,
+                             groups + token * num_groups);
+  };
+  // A microsecond or two: less than threads need to begin and end together.
+  constexpr std::int64_t kAlone = 16384;
+  if (num_tokens * cols <= kAlone) {
+    for (std::int64_t token = 0; token < num_tokens; ++token) quantize(token);
+  } else {
+    context.lanes.run(num_tokens, [&](std::int64_t token, Buffer&) { quantize(token); });
+  }
+}
+
+std::int64_t rows_per_task(std::int64_t rows, std::int64_t least, const Lanes& lanes) {
   constexpr std::int64_t kMost = 64;
-  std::int64_t result = kLeast;
+  std::int64_t result = least;
   while (result < kMost && rows / (2 * result) >= std::int64_t{8} * lanes.num_threads()) {
     result *= 2;
   }
@@ -17,19 +47,20 @@ std::int64_t rows_per_task(std::int64_t rows, const Lanes& lanes) {
 
 void linear(const LinearArgs& args, Context& context) {
   check(args);
-  M2_REQUIRE(ErrorCode::kUnsupported, args.weight.block_format == BlockFormat::kNone,
-             "cpu: weights in ", block_format_name(args.weight.block_format), " have no kernel");
   const std::int64_t num_tokens = args.input.shape[0];
   if (num_tokens == 0) return;
   const std::int64_t rows = args.weight.rows;
   const std::int64_t cols = args.weight.cols;
-  const std::int64_t row_step = rows_per_task(rows, context.lanes);
+  const bool quantized = takes_codes(args.weight);
+  if (quantized) quantize_input(args.input, context);
+  const std::int64_t row_step = rows_per_task(rows, least_rows(args.weight), context.lanes);
   const std::int64_t row_tasks = (rows + row_step - 1) / row_step;
   // Few rows (the router): the tokens give the parallelism.
   const bool split_tokens = row_tasks < std::int64_t{4} * context.lanes.num_threads();
   const std::int64_t token_step = split_tokens ? kTileTokens : num_tokens;
   const std::int64_t token_tasks = (num_tokens + token_step - 1) / token_step;
   const float* input = args.input.as<float>();
+  const QuantizedGroup* groups = context.quantized_input.groups();
   float* output = args.output.as<float>();
   context.lanes.run(row_tasks * token_tasks, [&](std::int64_t task, Buffer& scratch) {
     const std::int64_t row = task / token_tasks * row_step;
@@ -39,6 +70,7 @@ void linear(const LinearArgs& args, Context& context) {
         .row_begin = row,
         .row_end = std::min(rows, row + row_step),
         .input = input + token * cols,
+        .quantized_input = quantized ? groups + token * quantized_groups(cols) : nullptr,
         .num_tokens = std::min(token_step, num_tokens - token),
         .output = output + token * rows + row,
         .output_stride = rows,

@@ -41,21 +41,51 @@ void activate_and_multiply(const MoeExpertsArgs& args, const Kernels& kernels, c
   for (std::int64_t i = 0; i < size; ++i) gate[i] = activate(args.activation, gate[i]) * up[i];
 }
 
-// The state of one call: inner activations [T * K, I] in slot order.
+// What of the active experts' weights takes quantised activations.
+struct Needs {
+  bool quantized_input = false;
+  bool quantized_inner = false;
+  bool plain_inner = false;
+  std::int64_t least_rows = 0;  // of a task
+};
+
+Needs needs_of(const MoeExpertsArgs& args, const ExpertGroups& groups) {
+  Needs needs;
+  for (const std::int32_t id : groups.active) {
+    const ExpertWeights& expert = args.experts[static_cast<std::size_t>(id)];
+    needs.quantized_input |= takes_codes(expert.gate) || takes_codes(expert.up);
+    (takes_codes(expert.down) ? needs.quantized_inner : needs.plain_inner) = true;
+    for (const WeightView* weight : {&expert.gate, &expert.up, &expert.down}) {
+      needs.least_rows = std::max(needs.least_rows, least_rows(*weight));
+    }
+  }
+  return needs;
+}
+
+// The state of one call. What lies between gate_up and down is kept in slot order, [T * K, I]: for
+// experts whose down takes codes as such, which the tasks that have the values make at once.
 class ExpertsCall {
  public:
   ExpertsCall(const MoeExpertsArgs& args, Context& context)
       : args_(args),
         context_(context),
         groups_(context.groups),
+        needs_(needs_of(args, groups_)),
         hidden_size_(args.hidden_states.shape[1]),
-        inner_size_(args.experts[static_cast<std::size_t>(groups_.active[0])].gate.rows),
-        inner_(context.expert_inner.floats(args.topk_ids.num_elements() * inner_size_)) {}
+        inner_size_(args.experts[static_cast<std::size_t>(groups_.active[0])].gate.rows) {
+    const std::int64_t num_slots = args.topk_ids.num_elements();
+    if (needs_.quantized_input) quantize_input(args.hidden_states, context);
+    if (needs_.plain_inner) context.expert_inner.floats(num_slots * inner_size_);
+    if (needs_.quantized_inner) context.quantized_inner.reserve(num_slots, inner_size_);
+  }
 
   // inner = act(gate x) * up x: one list of tasks over all experts and row ranges.
   void gate_up() {
+    // A group of inner columns is quantised by one task.
+    const std::int64_t least =
+        needs_.quantized_inner ? std::max(needs_.least_rows, kQuantizedCols) : needs_.least_rows;
     const std::int64_t step = rows_per_task(
-        inner_size_ * static_cast<std::int64_t>(groups_.active.size()), context_.lanes);
+        inner_size_ * static_cast<std::int64_t>(groups_.active.size()), least, context_.lanes);
     const std::int64_t row_tasks = (inner_size_ + step - 1) / step;
     const auto num_experts = static_cast<std::int64_t>(groups_.active.size());
     context_.lanes.run(num_experts * row_tasks, [&](std::int64_t task, Buffer& scratch) {
@@ -67,10 +97,10 @@ class ExpertsCall {
   // output += sum over the choices of weight * down inner. A task owns a range of output columns
   // for all tokens, so the sum needs no second pass and no atomics.
   void down() {
-    std::int64_t step = rows_per_task(hidden_size_, context_.lanes);
+    std::int64_t step = rows_per_task(hidden_size_, needs_.least_rows, context_.lanes);
     const std::int64_t num_slots = args_.topk_ids.num_elements();
     constexpr std::int64_t kMostFloats = std::int64_t{1} << 21;  // 8 MiB a thread
-    while (step > 8 && step * num_slots > kMostFloats) step /= 2;
+    while (step > needs_.least_rows && step * num_slots > kMostFloats) step /= 2;
     const std::int64_t num_tasks = (hidden_size_ + step - 1) / step;
     context_.lanes.run(num_tasks, [&](std::int64_t task, Buffer& scratch) {
       down_rows(task * step, std::min(hidden_size_, (task + 1) * step), scratch);
@@ -84,28 +114,42 @@ class ExpertsCall {
     const std::int64_t count = first_slot(index + 1) - first;
     const std::int64_t width = end - begin;
     const std::int64_t room = matmul_scratch(hidden_size_);
-    float* floats = scratch.floats(room + count * width);
-    float* up = floats + room;  // [count, width]
+    float* floats = scratch.floats(room + 2 * count * width);
+    float* gate = floats + room;       // [count, width]
+    float* up = gate + count * width;  // the same
     MatmulArgs matmul{
         .weight = expert.gate,
         .row_begin = begin,
         .row_end = end,
         .input = args_.hidden_states.as<float>(),
+        .quantized_input = context_.quantized_input.groups(),
         .input_rows = groups_.slot_tokens.data() + first,
         .num_tokens = count,
-        .output = inner_ + first * inner_size_ + begin,
-        .output_stride = inner_size_,
+        .output = gate,
+        .output_stride = width,
         .scratch = floats,
     };
     context_.kernels.matmul(matmul);
     matmul.weight = expert.up;
     matmul.output = up;
-    matmul.output_stride = width;
     context_.kernels.matmul(matmul);
+    activate_and_multiply(args_, context_.kernels, up, count * width, gate);
     for (std::int64_t i = 0; i < count; ++i) {
-      activate_and_multiply(args_, context_.kernels, up + i * width, width,
-                            inner_ + (first + i) * inner_size_ + begin);
+      store_inner(expert, first + i, begin, width, gate + i * width);
     }
+  }
+
+  void store_inner(const ExpertWeights& expert, std::int64_t slot, std::int64_t begin,
+                   std::int64_t width, const float* values) {
+    if (!takes_codes(expert.down)) {
+      std::copy_n(values, width, inner(slot) + begin);
+      return;
+    }
+    const std::int64_t group = begin / kQuantizedCols;
+    const bool last = begin + width == inner_size_;
+    const std::int64_t end =
+        last ? quantized_groups(inner_size_) : (begin + width) / kQuantizedCols;
+    context_.kernels.quantize(values, width, end - group, quantized_inner(slot) + group);
   }
 
   void down_rows(std::int64_t begin, std::int64_t end, Buffer& scratch) {
@@ -115,11 +159,14 @@ class ExpertsCall {
     float* results = floats + room;  // [T * K, width] in slot order, then one row for the sum
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(groups_.active.size()); ++i) {
       const std::int64_t first = first_slot(i);
+      const WeightView& weight = weights(i).down;
+      const bool quantized = takes_codes(weight);
       context_.kernels.matmul({
-          .weight = weights(i).down,
+          .weight = weight,
           .row_begin = begin,
           .row_end = end,
-          .input = inner_ + first * inner_size_,
+          .input = quantized ? nullptr : inner(first),
+          .quantized_input = quantized ? quantized_inner(first) : nullptr,
           .num_tokens = first_slot(i + 1) - first,
           .output = results + first * width,
           .output_stride = width,
@@ -151,13 +198,19 @@ class ExpertsCall {
   [[nodiscard]] std::int64_t first_slot(std::int64_t index) const {
     return groups_.expert_offsets[static_cast<std::size_t>(index)];
   }
+  [[nodiscard]] float* inner(std::int64_t slot) {
+    return context_.expert_inner.floats(0) + slot * inner_size_;
+  }
+  [[nodiscard]] QuantizedGroup* quantized_inner(std::int64_t slot) {
+    return context_.quantized_inner.groups() + slot * quantized_groups(inner_size_);
+  }
 
   const MoeExpertsArgs& args_;
   Context& context_;
   const ExpertGroups& groups_;
+  Needs needs_;
   std::int64_t hidden_size_;
   std::int64_t inner_size_;
-  float* inner_;
 };
 
 }  // namespace

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "ops/op_cases.h"
+#include "ops/quantized_oracle.h"
 #include "ops/reference_backend.h"
 
 namespace m2 {
@@ -12,13 +15,23 @@ using test::Random;
 using test::StoredWeight;
 
 struct Layer {
-  Layer(DType dtype, std::int64_t num_experts, std::int64_t hidden, std::int64_t inner,
-        unsigned seed)
+  // A type or a block format.
+  template <class Kind>
+  Layer(Kind kind, std::int64_t num_experts, std::int64_t hidden, std::int64_t inner, unsigned seed)
+      : Layer(std::array{kind}, num_experts, hidden, inner, seed) {}
+
+  // The experts' matrices take the kinds in turn.
+  template <class Kind, std::size_t N>
+  Layer(const std::array<Kind, N>& kinds, std::int64_t num_experts, std::int64_t hidden,
+        std::int64_t inner, unsigned seed)
       : random(seed) {
+    const auto add = [&](std::int64_t rows, std::int64_t cols) {
+      storage.emplace_back(kinds[storage.size() % N], rows, cols, random);
+    };
     for (std::int64_t e = 0; e < num_experts; ++e) {
-      storage.emplace_back(dtype, inner, hidden, random);
-      storage.emplace_back(dtype, inner, hidden, random);
-      storage.emplace_back(dtype, hidden, inner, random);
+      add(inner, hidden);
+      add(inner, hidden);
+      add(hidden, inner);
     }
     for (std::size_t i = 0; i < storage.size(); i += 3) {
       experts.push_back(
@@ -68,9 +81,37 @@ struct Bounded {
   std::vector<double> errors;
 };
 
-Bounded multiply(const WeightView& weight, const Bounded& input, const std::string& target) {
+// What weights in strips are multiplied with. Values that are known exactly have known codes;
+// others are off by half a step of their group more.
+Bounded quantized(Bounded input) {
+  for (std::size_t begin = 0; begin < input.values.size(); begin += 32) {
+    const std::size_t end = std::min(begin + 32, input.values.size());
+    const std::span values(input.values.begin() + static_cast<std::ptrdiff_t>(begin), end - begin);
+    const std::span errors(input.errors.begin() + static_cast<std::ptrdiff_t>(begin), end - begin);
+    if (std::ranges::all_of(errors, [](double error) { return error == 0.0; })) {
+      const std::vector<float> exact(values.begin(), values.end());
+      const auto group = test::quantize_group(exact);
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = group.codes[i] * double{group.scale};
+      continue;
+    }
+    double largest = 0.0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      largest = std::max(largest, std::fabs(values[i]) + errors[i]);
+    }
+    for (double& error : errors) error += (0.5 + 1e-4) * largest / 127.0;
+  }
+  return input;
+}
+
+Bounded multiply(const WeightView& weight, const Bounded& plain, const std::string& target,
+                 bool quantizes) {
+  const bool strips = quantizes && weight.block_format != BlockFormat::kNone;
+  const Bounded input = strips ? quantized(plain) : plain;
   const auto weights = test::decode(weight);
-  const double unit = (test::dot_roundings(weight.cols, target) + 1.0) * test::kUnitRoundoff;
+  const double roundings =
+      strips ? test::group_roundings(weight.cols) : test::dot_roundings(weight.cols, target) + 1.0;
+  const double unit = roundings * test::kUnitRoundoff;
   Bounded result;
   for (std::int64_t n = 0; n < weight.rows; ++n) {
     double sum = 0.0;
@@ -79,7 +120,8 @@ Bounded multiply(const WeightView& weight, const Bounded& input, const std::stri
       const double w = weights[static_cast<std::size_t>(n * weight.cols + k)];
       const auto i = static_cast<std::size_t>(k);
       sum += w * input.values[i];
-      error += std::fabs(w) * input.errors[i] + unit * std::fabs(w * input.values[i]);
+      error += std::fabs(w) * input.errors[i] +
+               unit * std::fabs(w) * (std::fabs(input.values[i]) + input.errors[i]);
     }
     result.values.push_back(sum);
     result.errors.push_back(error);
@@ -102,7 +144,7 @@ Bounded gated(Bounded gate, const Bounded& up, Activation activation) {
 }
 
 Bounded expected_output(const Layer& layer, const Batch& batch, Activation activation,
-                        const std::string& target) {
+                        const std::string& target, bool quantizes) {
   const std::int64_t hidden_size = batch.hidden_states.shape()[1];
   const std::int64_t top_k = batch.ids.shape()[1];
   Bounded all;
@@ -116,9 +158,9 @@ Bounded expected_output(const Layer& layer, const Batch& batch, Activation activ
     for (double& error : sum.errors) error *= test::kUnitRoundoff;
     for (std::int64_t j = t * top_k; j < (t + 1) * top_k; ++j) {
       const auto& expert = layer.experts[static_cast<std::size_t>(batch.ids.as<std::int32_t>()[j])];
-      const auto inner = gated(multiply(expert.gate, input, target),
-                               multiply(expert.up, input, target), activation);
-      const auto down = multiply(expert.down, inner, target);
+      const auto inner = gated(multiply(expert.gate, input, target, quantizes),
+                               multiply(expert.up, input, target, quantizes), activation);
+      const auto down = multiply(expert.down, inner, target, quantizes);
       const double weight = batch.weights.as<float>()[j];
       for (std::size_t i = 0; i < sum.values.size(); ++i) {
         sum.values[i] += weight * down.values[i];
@@ -136,23 +178,62 @@ Bounded expected_output(const Layer& layer, const Batch& batch, Activation activ
 class MoeExpertsTest : public testing::TestWithParam<test::BackendCase> {
  protected:
   MoeExpertsTest() : backend_(GetParam().num_threads, GetParam().target) {}
+  void expect_matches(Layer& layer) {
+    ReferenceBackend plain;
+    for (const Activation activation : {Activation::kSilu, Activation::kGelu}) {
+      for (const std::int64_t tokens : {0, 1, 2, 9, 40}) {
+        for (Backend* tested : {static_cast<Backend*>(&backend_), static_cast<Backend*>(&plain)}) {
+          SCOPED_TRACE(testing::Message() << tested->description() << " T " << tokens);
+          const Batch batch(layer, tokens, 2);
+          const auto expected = expected_output(layer, batch, activation, GetParam().target,
+                                                /*quantizes=*/tested == &backend_);
+          tested->moe_experts(batch.args(layer, activation));
+          test::expect_close(test::floats(batch.output), expected.values, expected.errors);
+        }
+      }
+    }
+  }
+
   CpuBackend backend_;
 };
 
 TEST_P(MoeExpertsTest, MatchesFloat64) {
-  ReferenceBackend plain;
   for (const DType dtype : test::kWeightTypes) {
-    for (const Activation activation : {Activation::kSilu, Activation::kGelu}) {
-      Layer layer(dtype, 8, 150, 67, 11);
-      for (const std::int64_t tokens : {0, 1, 2, 9, 40}) {
-        for (Backend* tested : {static_cast<Backend*>(&backend_), static_cast<Backend*>(&plain)}) {
-          SCOPED_TRACE(testing::Message()
-                       << tested->description() << ": " << dtype_name(dtype) << " T " << tokens);
-          const Batch batch(layer, tokens, 2);
-          const auto expected = expected_output(layer, batch, activation, GetParam().target);
-          tested->moe_experts(batch.args(layer, activation));
-          test::expect_close(test::floats(batch.output), expected.values, expected.errors);
-        }
+    SCOPED_TRACE(dtype_name(dtype));
+    Layer layer(dtype, 8, 150, 67, 11);
+    expect_matches(layer);
+  }
+}
+
+TEST_P(MoeExpertsTest, StripsMatchExactSumsOfQuantisedActivations) {
+  for (const BlockFormat format : test::kStripFormats) {
+    SCOPED_TRACE(block_format_name(format));
+    Layer layer(format, 8, 150, 67, 14);
+    expect_matches(layer);
+  }
+}
+
+// A recipe may give every matrix a format of its own.
+TEST_P(MoeExpertsTest, FormatsMix) {
+  Layer layer(BlockFormat::kInt4G128, 4, 150, 67, 15);
+  Layer plain(DType::kBF16, 4, 150, 67, 16);
+  layer.experts[0].down = plain.experts[0].down;
+  layer.experts[1].gate = plain.experts[1].gate;
+  layer.experts[2] = plain.experts[2];
+  expect_matches(layer);
+}
+
+// Integer sums are exact and the rest is fused the same way.
+TEST(MoeExpertsStrips, SetsWithFusedProductsAgreeOnStrips) {
+  for (const BlockFormat format : test::kStripFormats) {
+    for (const std::int64_t tokens : {1, 37}) {
+      std::vector<Tensor> outputs;
+      for (const auto& target : test::targets_with_fused_products()) {
+        Layer layer(format, 6, 300, 140, 17);
+        const Batch batch(layer, tokens, 3);
+        CpuBackend(2, target).moe_experts(batch.args(layer, Activation::kSilu));
+        outputs.push_back(Tensor::copy_of(batch.output.view()));
+        test::expect_same_bits(test::floats(outputs.back()), test::floats(outputs.front()));
       }
     }
   }
@@ -160,8 +241,11 @@ TEST_P(MoeExpertsTest, MatchesFloat64) {
 
 TEST_P(MoeExpertsTest, TokensAreIndependent) {
   CpuBackend single_backend(1, GetParam().target);
-  for (const DType dtype : {DType::kBF16, DType::kF8E4M3}) {
-    Layer layer(dtype, 6, 300, 140, 12);
+  std::vector<Layer> layers;
+  layers.emplace_back(DType::kBF16, 6, 300, 140, 12);
+  layers.emplace_back(DType::kF8E4M3, 6, 300, 140, 12);
+  for (const BlockFormat format : test::kStripFormats) layers.emplace_back(format, 6, 300, 140, 12);
+  for (Layer& layer : layers) {
     const Batch batch(layer, 37, 3);
     const Tensor alone(DType::kF32, batch.output.shape());
     std::copy_n(batch.output.as<float>(), 37 * 300, alone.as<float>());

@@ -18,6 +18,7 @@
 
 #include "cpu/cpu_backend.h"
 #include "m2/error.h"
+#include "quant/strip_format.h"
 #include "quant/weight_view.h"
 
 namespace m2::test {
@@ -89,6 +90,19 @@ class StoredWeight {
     for (std::int64_t i = 0; i < rows * cols; ++i) set(i, random.normal());
     if (dtype == DType::kF8E4M3) make_scales(random);
   }
+  /// In strips.
+  StoredWeight(BlockFormat format, std::int64_t rows, std::int64_t cols, Random& random) {
+    view_ = {.dtype = DType::kU8, .rows = rows, .cols = cols, .block_format = format};
+    const std::int64_t strip_bytes = strip_layout(format, cols).strip_bytes();
+    bytes_.resize(static_cast<std::size_t>(block_matrix_bytes(format, rows, cols) + 1));
+    view_.data = bytes_.data() + 1;
+    for (std::int64_t row = 0; row < rows; row += kStripRows) {
+      const std::int64_t count = std::min(kStripRows, rows - row);
+      const Tensor values = random.tensor({count, cols});
+      encode_strip(format, values.as<float>(), count, cols,
+                   reinterpret_cast<std::byte*>(bytes() + row / kStripRows * strip_bytes));
+    }
+  }
   StoredWeight(StoredWeight&&) = default;
 
   [[nodiscard]] const WeightView& view() const { return view_; }
@@ -128,6 +142,8 @@ class StoredWeight {
   WeightView view_;
 };
 
+inline constexpr BlockFormat kStripFormats[] = {BlockFormat::kInt8G32, BlockFormat::kInt4G32,
+                                                BlockFormat::kInt4G128};
 inline constexpr DType kWeightTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3};
 
 /// The exact weight as float64, [rows * cols].

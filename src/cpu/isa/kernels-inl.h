@@ -6,6 +6,7 @@
 #include "cpu/moe_experts-inl.h"
 #include "cpu/peak_multiply-inl.h"
 #include "cpu/qk_norm_rope-inl.h"
+#include "cpu/quantize-inl.h"
 #include "cpu/read_memory-inl.h"
 #include "cpu/rms_norm-inl.h"
 
@@ -14,6 +15,7 @@ namespace m2::cpu::HWY_NAMESPACE {
 constexpr Kernels kKernels = {
     .target = HWY_TARGET,
     .matmul = matmul,
+    .quantize = quantize,
     .attend = attend,
     .rms_norm = rms_norm,
     .rotate = rotate,

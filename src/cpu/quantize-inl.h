@@ -1,0 +1,71 @@
+// Activations to 8 bits. Include only from isa/ files.
+//
+// Every instruction set makes the same codes and scales: no operation here is fused or reordered.
+#pragma once
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+#include <limits>
+
+#include "cpu/quantized_rows.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace m2::cpu::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Below this the inverse of the scale would not be finite.
+constexpr float kLeastMagnitude = 1e-30F;
+
+HWY_INLINE float largest_magnitude(const float* values) {
+  const hn::ScalableTag<std::int32_t> d32;
+  const hn::ScalableTag<float> d;
+  // The bits of positive floats order as integers, infinities and NaN last.
+  auto largest = hn::Zero(d32);
+  for (std::int64_t i = 0; i < kQuantizedCols; i += static_cast<std::int64_t>(hn::Lanes(d))) {
+    largest = hn::Max(largest, hn::BitCast(d32, hn::Abs(hn::LoadU(d, values + i))));
+  }
+  return hn::GetLane(hn::BitCast(d, hn::MaxOfLanes(d32, largest)));
+}
+
+HWY_INLINE void quantize_group(const float* values, QuantizedGroup& group) {
+  const float largest = largest_magnitude(values);
+  const bool finite = largest <= std::numeric_limits<float>::max();
+  const bool coded = finite && largest >= kLeastMagnitude;
+  group.scale = coded ? largest / 127.0F : finite ? 0.0F : std::numeric_limits<float>::quiet_NaN();
+  if (!coded) {
+    __builtin_memset(group.codes, 0, sizeof(group.codes));
+    group.offset = 0;
+    return;
+  }
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> d32;
+  const hn::Rebind<std::int8_t, decltype(d)> d8;
+  const auto inverse = hn::Set(d, 127.0F / largest);
+  auto sum = hn::Zero(d32);
+  for (std::int64_t i = 0; i < kQuantizedCols; i += static_cast<std::int64_t>(hn::Lanes(d))) {
+    const auto codes = hn::NearestInt(hn::Mul(hn::LoadU(d, values + i), inverse));
+    sum = hn::Add(sum, codes);
+    hn::StoreU(hn::DemoteTo(d8, codes), d8, group.codes + i);
+  }
+  group.offset = -128 * hn::GetLane(hn::SumOfLanes(d32, sum));
+}
+
+// input [cols] into groups [num_groups]; what is beyond cols counts as zero.
+inline void quantize(const float* input, std::int64_t cols, std::int64_t num_groups,
+                     QuantizedGroup* groups) {
+  for (std::int64_t index = 0; index < num_groups; ++index) {
+    const std::int64_t begin = index * kQuantizedCols;
+    if (begin + kQuantizedCols <= cols) {
+      quantize_group(input + begin, groups[index]);
+      continue;
+    }
+    HWY_ALIGN float rest[kQuantizedCols] = {};
+    for (std::int64_t col = begin; col < cols; ++col) rest[col - begin] = input[col];
+    quantize_group(rest, groups[index]);
+  }
+}
+
+}  // namespace m2::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();

@@ -1,0 +1,253 @@
+// Dot products of 32 columns of a vector of rows with those of a token, in integers: exact, so that
+// all instruction sets agree. Include only from isa/ files.
+//
+// A vector of L rows takes 4 L bytes of a line of codes (quant/strip_format.h): four columns of
+// every row, a quad, with 8-bit codes; two quads with 4-bit codes.
+#pragma once
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+
+#include "cpu/quantized_rows.h"
+#include "cpu/weight_decode-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET == HWY_AVX3_DL  // Highway checks for it but does not tell the compiler
+HWY_PUSH_ATTRIBUTES("avx512vnni")
+#endif
+namespace m2::cpu::HWY_NAMESPACE {
+
+/// What a line holds for each row.
+enum class Codes {
+  kBytes,       // a quad of codes q + 128
+  kNibbles,     // two quads of codes q + 8, the first in the low halves of the bytes
+  kSmallBytes,  // a quad of codes q + 8
+};
+
+using D32 = hn::RebindToSigned<D>;
+using V32 = hn::Vec<D32>;
+
+constexpr std::int64_t kRowVector = static_cast<std::int64_t>(kLanes);
+constexpr std::int64_t kVectorBytes = 4 * kRowVector;
+constexpr std::int64_t kQuads = kQuantizedCols / 4;  // of a group
+
+template <Codes kCodes>
+constexpr std::int64_t kLineQuads = kCodes == Codes::kNibbles ? 2 : 1;
+
+HWY_INLINE std::int32_t load_quad(const std::int8_t* codes) {
+  std::int32_t quad;
+  __builtin_memcpy(&quad, codes, sizeof(quad));
+  return quad;
+}
+
+// What codes of q + 128 or q + 8 add to the product with the group.
+template <Codes kCodes>
+HWY_INLINE V32 zero_point(const QuantizedGroup& group) {
+  const V32 offset = hn::Set(D32(), group.offset);
+  return kCodes == Codes::kBytes ? offset : hn::ShiftRight<4>(offset);
+}
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+// Products of 4-bit codes for many tokens go through bytes with 128 added: one offset for all.
+constexpr Codes kWideCodes = Codes::kBytes;
+constexpr int kWideBias = 120;
+
+// vpdpbusd multiplies and sums the four columns of 16 rows.
+template <Codes kCodes>
+struct Dot {
+  struct Weights {
+    __m512i quads[kLineQuads<kCodes>];
+  };
+  __m512i sum;
+
+  HWY_INLINE void start(const QuantizedGroup& group) { sum = zero_point<kCodes>(group).raw; }
+
+  HWY_INLINE static Weights load(const std::uint8_t* line) {
+    const __m512i codes = _mm512_loadu_si512(line);
+    if constexpr (kCodes == Codes::kNibbles) {
+      const __m512i mask = _mm512_set1_epi8(15);
+      return {_mm512_and_si512(codes, mask), _mm512_and_si512(_mm512_srli_epi16(codes, 4), mask)};
+    } else {
+      return {codes};
+    }
+  }
+
+  HWY_INLINE void add(const Weights& weights, std::int64_t quad, const std::int8_t* x) {
+    sum = _mm512_dpbusd_epi32(sum, weights.quads[quad], _mm512_set1_epi32(load_quad(x)));
+  }
+
+  HWY_INLINE V32 finish(const QuantizedGroup&) const { return V32{sum}; }
+};
+
+#elif HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE4
+
+constexpr Codes kWideCodes = Codes::kSmallBytes;
+constexpr int kWideBias = 0;
+
+#if HWY_TARGET <= HWY_AVX3
+using Bits = __m512i;
+HWY_INLINE Bits load_bits(const std::uint8_t* bytes) { return _mm512_loadu_si512(bytes); }
+HWY_INLINE Bits set_bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+HWY_INLINE Bits set_words(int value) { return _mm512_set1_epi16(static_cast<short>(value)); }
+HWY_INLINE Bits set_quads(std::int32_t quad) { return _mm512_set1_epi32(quad); }
+HWY_INLINE Bits low_nibbles(Bits bits) { return _mm512_and_si512(bits, set_bytes(15)); }
+HWY_INLINE Bits shifted_right(Bits bits) { return _mm512_srli_epi16(bits, 4); }
+HWY_INLINE Bits add_words(Bits a, Bits b) { return _mm512_add_epi16(a, b); }
+HWY_INLINE Bits add_ints(Bits a, Bits b) { return _mm512_add_epi32(a, b); }
+HWY_INLINE Bits multiply_bytes(Bits a, Bits b) { return _mm512_maddubs_epi16(a, b); }
+HWY_INLINE Bits multiply_words(Bits a, Bits b) { return _mm512_madd_epi16(a, b); }
+#elif HWY_TARGET == HWY_AVX2
+using Bits = __m256i;
+HWY_INLINE Bits load_bits(const std::uint8_t* bytes) {
+  return _mm256_loadu_si256(reinterpret_cast<const Bits*>(bytes));
+}
+HWY_INLINE Bits set_bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
+HWY_INLINE Bits set_words(int value) { return _mm256_set1_epi16(static_cast<short>(value)); }
+HWY_INLINE Bits set_quads(std::int32_t quad) { return _mm256_set1_epi32(quad); }
+HWY_INLINE Bits low_nibbles(Bits bits) { return _mm256_and_si256(bits, set_bytes(15)); }
+HWY_INLINE Bits shifted_right(Bits bits) { return _mm256_srli_epi16(bits, 4); }
+HWY_INLINE Bits add_words(Bits a, Bits b) { return _mm256_add_epi16(a, b); }
+HWY_INLINE Bits add_ints(Bits a, Bits b) { return _mm256_add_epi32(a, b); }
+HWY_INLINE Bits multiply_bytes(Bits a, Bits b) { return _mm256_maddubs_epi16(a, b); }
+HWY_INLINE Bits multiply_words(Bits a, Bits b) { return _mm256_madd_epi16(a, b); }
+#else
+using Bits = __m128i;
+HWY_INLINE Bits load_bits(const std::uint8_t* bytes) {
+  return _mm_loadu_si128(reinterpret_cast<const Bits*>(bytes));
+}
+HWY_INLINE Bits set_bytes(int value) { return _mm_set1_epi8(static_cast<char>(value)); }
+HWY_INLINE Bits set_words(int value) { return _mm_set1_epi16(static_cast<short>(value)); }
+HWY_INLINE Bits set_quads(std::int32_t quad) { return _mm_set1_epi32(quad); }
+HWY_INLINE Bits low_nibbles(Bits bits) { return _mm_and_si128(bits, set_bytes(15)); }
+HWY_INLINE Bits shifted_right(Bits bits) { return _mm_srli_epi16(bits, 4); }
+HWY_INLINE Bits add_words(Bits a, Bits b) { return _mm_add_epi16(a, b); }
+HWY_INLINE Bits add_ints(Bits a, Bits b) { return _mm_add_epi32(a, b); }
+HWY_INLINE Bits multiply_bytes(Bits a, Bits b) { return _mm_maddubs_epi16(a, b); }
+HWY_INLINE Bits multiply_words(Bits a, Bits b) { return _mm_madd_epi16(a, b); }
+#endif
+
+// pmaddubsw sums pairs of products to 16 bits. Nibbles of codes leave room for the eight quads of a
+// group, 8 * 2 * 15 * 127 < 2^15, so an 8-bit code is taken as two of them.
+template <Codes kCodes>
+struct Dot {
+  static constexpr int kParts = kCodes == Codes::kSmallBytes ? 1 : 2;
+  static constexpr int kSums = kCodes == Codes::kBytes ? 2 : 1;
+  struct Weights {
+    Bits parts[kParts];
+  };
+  Bits sums[kSums];
+
+  HWY_INLINE void start(const QuantizedGroup&) {
+    for (int i = 0; i < kSums; ++i) sums[i] = set_bytes(0);
+  }
+
+  HWY_INLINE static Weights load(const std::uint8_t* line) {
+    const Bits codes = load_bits(line);
+    if constexpr (kCodes == Codes::kSmallBytes) {
+      return {codes};
+    } else {
+      return {low_nibbles(codes), low_nibbles(shifted_right(codes))};
+    }
+  }
+
+  HWY_INLINE void add(const Weights& weights, std::int64_t quad, const std::int8_t* x) {
+    const Bits columns = set_quads(load_quad(x));
+    if constexpr (kCodes == Codes::kBytes) {
+      sums[0] = add_words(sums[0], multiply_bytes(weights.parts[0], columns));
+      sums[1] = add_words(sums[1], multiply_bytes(weights.parts[1], columns));
+    } else {
+      sums[0] = add_words(sums[0], multiply_bytes(weights.parts[quad], columns));
+    }
+  }
+
+  HWY_INLINE V32 finish(const QuantizedGroup& group) const {
+    Bits total = add_ints(zero_point<kCodes>(group).raw, multiply_words(sums[0], set_words(1)));
+    if constexpr (kCodes == Codes::kBytes) {
+      total = add_ints(total, multiply_words(sums[1], set_words(16)));
+    }
+    return V32{total};
+  }
+};
+
+#elif HWY_ARCH_ARM_A64
+
+constexpr Codes kWideCodes = Codes::kBytes;
+constexpr int kWideBias = 120;
+
+// Signed weights, products of 16 bits, their pairs summed to 32.
+template <Codes kCodes>
+struct Dot {
+  struct Weights {
+    int8x16_t quads[kLineQuads<kCodes>];
+  };
+  int32x4_t sum;
+
+  HWY_INLINE void start(const QuantizedGroup&) { sum = vdupq_n_s32(0); }
+
+  HWY_INLINE static Weights load(const std::uint8_t* line) {
+    const uint8x16_t codes = vld1q_u8(line);
+    const int8x16_t eight = vdupq_n_s8(8);
+    if constexpr (kCodes == Codes::kNibbles) {
+      const uint8x16_t low = vandq_u8(codes, vdupq_n_u8(15));
+      return {vsubq_s8(vreinterpretq_s8_u8(low), eight),
+              vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(codes, 4)), eight)};
+    } else {
+      return {vreinterpretq_s8_u8(veorq_u8(codes, vdupq_n_u8(128)))};
+    }
+  }
+
+  HWY_INLINE void add(const Weights& weights, std::int64_t quad, const std::int8_t* x) {
+    const int8x16_t columns = vreinterpretq_s8_s32(vdupq_n_s32(load_quad(x)));
+    const int16x8_t low = vmull_s8(vget_low_s8(weights.quads[quad]), vget_low_s8(columns));
+    const int16x8_t high = vmull_high_s8(weights.quads[quad], columns);
+    sum = vpadalq_s16(sum, vpaddq_s16(low, high));
+  }
+
+  HWY_INLINE V32 finish(const QuantizedGroup&) const { return V32{sum}; }
+};
+
+#else
+
+constexpr Codes kWideCodes = Codes::kBytes;
+constexpr int kWideBias = 120;
+
+// One row at a time, without vectors.
+template <Codes kCodes>
+struct Dot {
+  static_assert(kLanes == 1);
+  static constexpr int kZero = kCodes == Codes::kBytes ? 128 : 8;
+  struct Weights {
+    std::int8_t quads[kLineQuads<kCodes>][4];
+  };
+  std::int32_t sum;
+
+  HWY_INLINE void start(const QuantizedGroup&) { sum = 0; }
+
+  HWY_INLINE static Weights load(const std::uint8_t* line) {
+    Weights weights;
+    for (int i = 0; i < 4; ++i) {
+      const int code = kCodes == Codes::kNibbles ? line[i] & 15 : line[i];
+      weights.quads[0][i] = static_cast<std::int8_t>(code - kZero);
+      if constexpr (kCodes == Codes::kNibbles) {
+        weights.quads[1][i] = static_cast<std::int8_t>((line[i] >> 4) - kZero);
+      }
+    }
+    return weights;
+  }
+
+  HWY_INLINE void add(const Weights& weights, std::int64_t quad, const std::int8_t* x) {
+    for (int i = 0; i < 4; ++i) sum += weights.quads[quad][i] * x[i];
+  }
+
+  HWY_INLINE V32 finish(const QuantizedGroup&) const { return hn::Set(D32(), sum); }
+};
+
+#endif
+
+}  // namespace m2::cpu::HWY_NAMESPACE
+#if HWY_TARGET == HWY_AVX3_DL
+HWY_POP_ATTRIBUTES
+#endif
+HWY_AFTER_NAMESPACE();

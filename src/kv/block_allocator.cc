@@ -8,22 +8,48 @@ namespace m2 {
 
 BlockAllocator::BlockAllocator(std::int32_t num_blocks) { grow(num_blocks); }
 
-std::optional<std::int32_t> BlockAllocator::allocate() {
-  if (free_.empty()) return std::nullopt;
+std::optional<std::int32_t> BlockAllocator::next_free() {
+  if (free_.empty()) return idle_.pop_front();
   const std::int32_t block = free_.back();
   free_.pop_back();
-  owners_[static_cast<std::size_t>(block)] = 1;
   return block;
 }
 
-void BlockAllocator::share(std::int32_t block) {
+std::optional<std::int32_t> BlockAllocator::allocate() {
+  const std::optional<std::int32_t> block = next_free();
+  if (!block) return std::nullopt;
+  owners_[static_cast<std::size_t>(*block)] = 1;
+  kept_[static_cast<std::size_t>(*block)] = 0;
+  return block;
+}
+
+void BlockAllocator::keep(std::int32_t block) {
   check_taken(block);
+  kept_[static_cast<std::size_t>(block)] = 1;
+}
+
+bool BlockAllocator::is_kept(std::int32_t block) const {
+  M2_CHECK(block >= 0 && block < num_blocks(), "there is no block ", block);
+  return kept_[static_cast<std::size_t>(block)] != 0;
+}
+
+void BlockAllocator::share(std::int32_t block) {
+  if (is_kept(block) && num_owners(block) == 0) {
+    idle_.remove(block);
+  } else {
+    check_taken(block);
+  }
   ++owners_[static_cast<std::size_t>(block)];
 }
 
 void BlockAllocator::release(std::int32_t block) {
   check_taken(block);
-  if (--owners_[static_cast<std::size_t>(block)] == 0) free_.push_back(block);
+  if (--owners_[static_cast<std::size_t>(block)] > 0) return;
+  if (is_kept(block)) {
+    idle_.push_back(block);
+  } else {
+    free_.push_back(block);
+  }
 }
 
 std::int32_t BlockAllocator::num_owners(std::int32_t block) const {
@@ -41,6 +67,8 @@ void BlockAllocator::grow(std::int32_t num_blocks) {
   }
   free.insert(free.end(), free_.begin(), free_.end());
   owners_.resize(static_cast<std::size_t>(num_blocks), 0);
+  kept_.resize(static_cast<std::size_t>(num_blocks), 0);
+  idle_.grow(num_blocks);
   free_ = std::move(free);
 }
 

@@ -30,9 +30,18 @@ std::int64_t SequenceBlocks::blocks_for(std::int64_t num_tokens, std::int32_t bl
   return (num_tokens + block_size - 1) / block_size;
 }
 
-bool SequenceBlocks::reserve(std::int64_t num_tokens) {
+std::int64_t SequenceBlocks::num_missing(std::int64_t num_tokens) const {
   const std::int64_t missing =
       blocks_for(num_tokens, block_size_) - static_cast<std::int64_t>(blocks_.size());
+  return std::max<std::int64_t>(missing, 0);
+}
+
+void SequenceBlocks::plan_table(std::int64_t num_tokens) {
+  blocks_.reserve(static_cast<std::size_t>(blocks_for(num_tokens, block_size_)));
+}
+
+bool SequenceBlocks::reserve(std::int64_t num_tokens) {
+  const std::int64_t missing = num_missing(num_tokens);
   if (missing > allocator_->num_free()) return false;
   for (std::int64_t i = 0; i < missing; ++i) blocks_.push_back(*allocator_->allocate());
   return true;
@@ -71,6 +80,15 @@ std::optional<std::vector<BlockCopy>> SequenceBlocks::writable(std::int64_t firs
     if (!overwritten) copies.push_back({from, blocks_[i]});
   }
   return copies;
+}
+
+void SequenceBlocks::replace(std::int64_t index, std::int32_t block) {
+  M2_CHECK(index >= 0 && std::cmp_less(index, blocks_.size()), "block ", index, " of ",
+           blocks_.size());
+  std::int32_t& held = blocks_[static_cast<std::size_t>(index)];
+  allocator_->share(block);
+  allocator_->release(held);
+  held = block;
 }
 
 void SequenceBlocks::drop_front(std::int64_t count) {

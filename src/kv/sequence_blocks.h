@@ -33,6 +33,10 @@ class SequenceBlocks {
   /// Makes room for `num_tokens` tokens in all. False, and nothing changed, when there are not
   /// enough free blocks.
   [[nodiscard]] bool reserve(std::int64_t num_tokens);
+  /// Blocks that reserve() would take.
+  [[nodiscard]] std::int64_t num_missing(std::int64_t num_tokens) const;
+  /// The table will reach this length without taking memory for itself.
+  void plan_table(std::int64_t num_tokens);
   /// Gives back the blocks that lie wholly beyond the first `num_tokens` tokens.
   void truncate(std::int64_t num_tokens);
 
@@ -47,6 +51,9 @@ class SequenceBlocks {
 
   /// Appends a block, as whose owner this sequence already counts.
   void adopt(std::int32_t block) { blocks_.push_back(block); }
+  /// Uses `block`, which holds the same, together with its owners in place of the block at `index`
+  /// of the table.
+  void replace(std::int64_t index, std::int32_t block);
   /// Gives back the first `count` blocks; what was token count * block_size becomes token 0.
   void drop_front(std::int64_t count);
 

@@ -25,6 +25,7 @@ struct GenerateOptions {
 
 Json timings_json(const GenerationTimings& timings) {
   return {{"prompt_tokens", timings.prompt_tokens},
+          {"cached_prompt_tokens", timings.cached_prompt_tokens},
           {"new_tokens", timings.new_tokens},
           {"prompt_seconds", timings.prompt_seconds},
           {"generation_seconds", timings.generation_seconds},

@@ -47,12 +47,14 @@ ThinkingDisplay thinking_display(const SessionOptions& options) {
 }
 
 std::string describe(const GenerationTimings& timings) {
-  std::array<char, 160> text;
+  std::array<char, 200> text;
   std::snprintf(text.data(), text.size(),
-                "%lld tokens in %.2f s (%.1f/s) after a prompt of %lld in %.2f s (%.1f/s)",
+                "%lld tokens in %.2f s (%.1f/s) after a prompt of %lld, %lld of them cached, "
+                "in %.2f s (%.1f/s)",
                 static_cast<long long>(timings.new_tokens), timings.generation_seconds,
                 timings.new_tokens_per_second(), static_cast<long long>(timings.prompt_tokens),
-                timings.prompt_seconds, timings.prompt_tokens_per_second());
+                static_cast<long long>(timings.cached_prompt_tokens), timings.prompt_seconds,
+                timings.prompt_tokens_per_second());
   std::string line = text.data();
   if (!timings.experts) return line;
   std::snprintf(text.data(), text.size(),

@@ -10,7 +10,9 @@ Engine::Engine(MiniMaxM2& model, const EngineOptions& options)
     : model_(model),
       options_(options),
       kv_cache_(model.placement(), model.config(), options.kv_cache),
-      scheduler_(options.max_batch_tokens, options.max_seqs),
+      prefix_cache_(kv_cache_.allocator(), kv_cache_.block_size()),
+      scheduler_({.max_batch_tokens = options.max_batch_tokens, .max_seqs = options.max_seqs},
+                 prefix_cache_),
       scratch_(model.config().vocab_size) {}
 
 RequestId Engine::submit(EngineRequest request) {
@@ -24,8 +26,7 @@ RequestId Engine::submit(EngineRequest request) {
       .vocab_size = model_.config().vocab_size,
       .num_valid_tokens = options_.num_valid_tokens,
       .prompt_length = static_cast<std::int64_t>(request.prompt_ids.size())};
-  auto sequence = std::make_unique<Sequence>(next_id_, std::move(request), kv_cache_.allocator(),
-                                             kv_cache_.block_size(), pipeline);
+  auto sequence = std::make_unique<Sequence>(next_id_, std::move(request), prefix_cache_, pipeline);
   M2_REQUIRE(ErrorCode::kResourceExhausted, sequence->max_cached_tokens() <= kv_cache_.num_tokens(),
              "prompt and new tokens need ", sequence->max_cached_tokens(),
              " tokens of context, the KV cache has room for ", kv_cache_.num_tokens());
@@ -37,12 +38,31 @@ void Engine::cancel(RequestId id) {
   if (Sequence* sequence = scheduler_.find(id)) sequence->cancel();
 }
 
-std::vector<TokenEvent> Engine::step() {
-  std::vector<TokenEvent> events;
-  drop_cancelled(events);
-  scheduler_.schedule(chunks_);
-  if (chunks_.empty()) return events;
+EngineStatistics Engine::statistics() const {
+  EngineStatistics statistics = statistics_;
+  statistics.num_preemptions = scheduler_.num_preemptions();
+  return statistics;
+}
 
+std::span<const TokenEvent> Engine::step() {
+  events_.clear();
+  drop_cancelled();
+  scheduler_.schedule(chunks_);
+  if (chunks_.empty()) return events_;
+  form_batch();
+  model_.forward(batch_, kv_cache_);
+  for (const auto& [sequence, num_tokens] : chunks_) sequence->mark_cached(num_tokens);
+  if (!choosing_.empty()) choose_tokens();
+  return events_;
+}
+
+void Engine::drop_cancelled() {
+  for (const auto& sequence : scheduler_.take_if([](const Sequence& s) { return s.cancelled(); })) {
+    events_.push_back({.request = sequence->id(), .finish_reason = FinishReason::kCancelled});
+  }
+}
+
+void Engine::form_batch() {
   batch_.clear();
   logit_rows_.clear();
   choosing_.clear();
@@ -54,33 +74,24 @@ std::vector<TokenEvent> Engine::step() {
     }
   }
   batch_.finish();
-  model_.forward(batch_, kv_cache_);
-  for (const auto& [sequence, num_tokens] : chunks_) sequence->mark_cached(num_tokens);
-  if (!choosing_.empty()) choose_tokens(events);
-  return events;
 }
 
-void Engine::drop_cancelled(std::vector<TokenEvent>& events) {
-  for (const auto& sequence : scheduler_.take_if([](const Sequence& s) { return s.cancelled(); })) {
-    events.push_back({.request = sequence->id(), .finish_reason = FinishReason::kCancelled});
-  }
-}
-
-void Engine::choose_tokens(std::vector<TokenEvent>& events) {
+void Engine::choose_tokens() {
   const TensorView logits = model_.logits(logit_rows_);
   const auto vocab_size = static_cast<std::size_t>(model_.config().vocab_size);
   for (std::size_t row = 0; row < choosing_.size(); ++row) {
     Sequence& sequence = *choosing_[row];
+    if (sequence.num_new_tokens() == 0) count(sequence);
     const std::span scores(logits.as<float>() + row * vocab_size, vocab_size);
-    events.push_back(choose_token(sequence, scores));
-    if (events.back().finish_reason) {
+    events_.push_back(choose_token(sequence, scores));
+    if (events_.back().finish_reason) {
       (void)scheduler_.take_if([&](const Sequence& s) { return &s == &sequence; });
     }
   }
 }
 
 TokenEvent Engine::choose_token(Sequence& sequence, std::span<float> logits) {
-  TokenEvent event = {.request = sequence.id()};
+  TokenEvent event = {.request = sequence.id(), .num_prefix_tokens = sequence.num_prefix_tokens()};
   try {
     event.token = sequence.choose_token(logits, scratch_);
     event.finish_reason = sequence.finished();
@@ -89,6 +100,12 @@ TokenEvent Engine::choose_token(Sequence& sequence, std::span<float> logits) {
     event.error = error.what();
   }
   return event;
+}
+
+void Engine::count(const Sequence& sequence) {
+  statistics_.num_prompt_tokens += sequence.num_tokens();
+  statistics_.num_prefix_tokens += sequence.num_prefix_tokens();
+  statistics_.num_prefix_hits += sequence.num_prefix_tokens() > 0 ? 1 : 0;
 }
 
 }  // namespace m2

@@ -36,6 +36,8 @@ struct EngineRequest {
 struct TokenEvent {
   RequestId request = 0;
   std::optional<std::int32_t> token;
+  /// With a token: how much of the prompt was found computed.
+  std::int64_t num_prefix_tokens = 0;
   std::optional<FinishReason> finish_reason;
   std::string error;
 };

@@ -36,22 +36,58 @@ EngineRequest checked(EngineRequest request) {
 
 }  // namespace
 
-Sequence::Sequence(RequestId id, EngineRequest request, BlockAllocator& allocator,
-                   std::int32_t block_size, const generation::PipelineOptions& pipeline_options)
+Sequence::Sequence(RequestId id, EngineRequest request, PrefixCache& prefix_cache,
+                   const generation::PipelineOptions& pipeline_options)
     : id_(id),
       request_(checked(std::move(request))),
       ids_(request_.prompt_ids),
       positions_(request_.position_ids),
-      blocks_(allocator, block_size),
+      prefix_cache_(prefix_cache),
+      blocks_(prefix_cache.allocator(), prefix_cache.block_size()),
       pipeline_(generation::build_pipeline(request_.config, pipeline_options)),
       stopping_(request_.config, generation::StoppingCriteria::Clock::now()) {
   if (std::ranges::count(request_.prompt_mask, 0) > 0) mask_ = request_.prompt_mask;
   if (positions_.empty()) positions_ = positions_of(ids_.size(), mask_);
+  shares_prefix_ = mask_.empty() && positions_ == positions_of(ids_.size(), {});
 }
 
 std::int64_t Sequence::max_cached_tokens() const {
-  return std::max(static_cast<std::int64_t>(request_.prompt_ids.size()),
-                  *request_.config.max_length - 1);
+  return std::max(prompt_length(), *request_.config.max_length - 1);
+}
+
+bool Sequence::admit(std::int64_t headroom) {
+  plan_memory();
+  if (shares_prefix_) published_ = prefix_cache_.take(ids_, blocks_);
+  if (blocks_.num_missing(num_tokens()) + headroom > prefix_cache_.allocator().num_free()) {
+    release();
+    return false;
+  }
+  M2_CHECK(reserve(), "the blocks were free");
+  num_cached_ = published_.num_blocks * prefix_cache_.block_size();
+  if (!num_prefix_tokens_) num_prefix_tokens_ = num_cached_;
+  return true;
+}
+
+void Sequence::release() {
+  blocks_.truncate(0);
+  published_ = {};
+  num_cached_ = 0;
+}
+
+// Decoding takes no memory: the token that ends the sequence has room too.
+void Sequence::plan_memory() {
+  const auto longest = static_cast<std::size_t>(max_cached_tokens() + 1);
+  ids_.reserve(longest);
+  positions_.reserve(longest);
+  if (!mask_.empty()) mask_.reserve(longest);
+  blocks_.plan_table(max_cached_tokens());
+}
+
+void Sequence::mark_cached(std::int64_t count) {
+  num_cached_ += count;
+  if (!shares_prefix_) return;
+  const auto computed = std::span(ids_).first(static_cast<std::size_t>(num_cached_));
+  prefix_cache_.publish(computed, blocks_, published_);
 }
 
 BatchEntry Sequence::next_entry(std::int64_t count) const {

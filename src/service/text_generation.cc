@@ -74,7 +74,7 @@ EngineOptions engine_options(const LoadedModel& loaded, std::int64_t context) {
 }  // namespace
 
 double GenerationTimings::prompt_tokens_per_second() const {
-  return rate(prompt_tokens, prompt_seconds);
+  return rate(prompt_tokens - cached_prompt_tokens, prompt_seconds);
 }
 
 double GenerationTimings::new_tokens_per_second() const {
@@ -113,6 +113,7 @@ TextResult TextGenerator::generate(const std::vector<TokenId>& prompt, const Gen
       if (event.finish_reason) result.finish_reason = *event.finish_reason;
       if (!event.token) continue;
       if (result.ids.empty()) first_token = Clock::now();
+      result.timings.cached_prompt_tokens = event.num_prefix_tokens;
       result.ids.push_back(*event.token);
       if (std::ranges::count(eos, *event.token) == 0) output.push(*event.token);
     }

@@ -19,11 +19,13 @@ namespace m2 {
 
 struct GenerationTimings {
   std::int64_t prompt_tokens = 0;
+  std::int64_t cached_prompt_tokens = 0;  // those that the last prompts left computed
   std::int64_t new_tokens = 0;
   double prompt_seconds = 0;                // to the first token
   double generation_seconds = 0;            // from the first token to the last
   std::optional<ExpertCacheStats> experts;  // of the model's life, where it has an expert cache
 
+  /// Of those that were computed.
   [[nodiscard]] double prompt_tokens_per_second() const;
   [[nodiscard]] double new_tokens_per_second() const;
 };
@@ -42,7 +44,8 @@ std::int64_t peak_memory_bytes();
 /// Called with text as soon as it is certain; false ends the generation (kStop).
 using OnText = std::function<bool(std::string_view text)>;
 
-/// A single conversation's engine: prompts go in one at a time.
+/// A single conversation's engine: prompts go in one at a time. What a prompt has in common with
+/// earlier ones is not computed again while the context has room for both.
 class TextGenerator {
  public:
   /// `context`: the most tokens, prompt included; 0: LoadedModel::default_context().

@@ -6,58 +6,18 @@
 #include <map>
 
 #include "base/error.h"
-#include "model/causal_lm.h"
-#include "ops/reference_backend.h"
-#include "support/tiny_model.h"
+#include "engine_stack.h"
 #include "support/views.h"
 
 namespace m2 {
 namespace {
 
+using test::EngineStack;
+using test::Outcome;
+using test::prompt_of;
+using test::request_of;
+using test::run;
 using testing::HasSubstr;
-
-struct Stack {
-  MiniMaxM2Config config = test::tiny_config();
-  CausalLm causal_lm{config, test::TinyWeights(config, 3).share(),
-                     Placement::on(std::make_shared<ReferenceBackend>(), config.num_hidden_layers)};
-  MiniMaxM2& model = causal_lm.decoder();
-};
-
-std::vector<std::int32_t> prompt_of(std::size_t length, std::int32_t salt) {
-  std::vector<std::int32_t> ids;
-  for (std::size_t i = 0; i < length; ++i) {
-    ids.push_back(3 +
-                  static_cast<std::int32_t>((i * 7 + static_cast<std::size_t>(salt) * 13) % 60));
-  }
-  return ids;
-}
-
-EngineRequest request_of(std::vector<std::int32_t> prompt, std::int64_t new_tokens) {
-  EngineRequest request = {.prompt_ids = std::move(prompt)};
-  request.config.max_length = static_cast<std::int64_t>(request.prompt_ids.size()) + new_tokens;
-  return request;
-}
-
-struct Outcome {
-  std::vector<std::int32_t> tokens;
-  std::optional<FinishReason> finish_reason;
-  std::string error;
-};
-
-std::map<RequestId, Outcome> run(Engine& engine) {
-  std::map<RequestId, Outcome> outcomes;
-  for (int step = 0; !engine.idle(); ++step) {
-    EXPECT_LT(step, 10000);
-    for (const TokenEvent& event : engine.step()) {
-      Outcome& outcome = outcomes[event.request];
-      EXPECT_FALSE(outcome.finish_reason.has_value()) << "event after the end";
-      if (event.token) outcome.tokens.push_back(*event.token);
-      outcome.finish_reason = event.finish_reason;
-      outcome.error = event.error;
-    }
-  }
-  return outcomes;
-}
 
 // Greedy continuation by whole forward passes, without cache or engine.
 std::vector<std::int32_t> naive_greedy(CausalLm& model, std::vector<std::int32_t> ids,
@@ -77,7 +37,7 @@ std::vector<std::int32_t> naive_greedy(CausalLm& model, std::vector<std::int32_t
 }
 
 TEST(Engine, BatchesGiveWhatEverySequenceGivesAlone) {
-  Stack stack;
+  EngineStack stack;
   // Small blocks and steps force chunked prefill, waiting and ragged batches.
   Engine engine(
       stack.model,
@@ -97,7 +57,7 @@ TEST(Engine, BatchesGiveWhatEverySequenceGivesAlone) {
 }
 
 TEST(Engine, LeftPaddingChangesNothing) {
-  Stack stack;
+  EngineStack stack;
   Engine engine(stack.model, {.kv_cache = {.num_tokens = 128, .block_size = 8}});
   const auto prompt = prompt_of(6, 1);
   const RequestId plain = engine.submit(request_of(prompt, 10));
@@ -111,7 +71,7 @@ TEST(Engine, LeftPaddingChangesNothing) {
 }
 
 TEST(Engine, EndsAtTheEndToken) {
-  Stack stack;
+  EngineStack stack;
   Engine engine(stack.model, {.kv_cache = {.num_tokens = 128}});
   const auto prompt = prompt_of(4, 2);
   const auto tokens = naive_greedy(stack.causal_lm, prompt, 8);
@@ -125,7 +85,7 @@ TEST(Engine, EndsAtTheEndToken) {
 }
 
 TEST(Engine, SamplingDependsOnSeedAndStreamOnly) {
-  Stack stack;
+  EngineStack stack;
   const auto sample = [&](std::uint64_t seed, std::uint32_t stream, int companions) {
     Engine engine(stack.model, {.kv_cache = {.num_tokens = 512}});
     for (int i = 0; i < companions; ++i) (void)engine.submit(request_of(prompt_of(5, i), 9));
@@ -142,9 +102,9 @@ TEST(Engine, SamplingDependsOnSeedAndStreamOnly) {
 }
 
 TEST(Engine, CancelGivesTheBlocksBack) {
-  Stack stack;
+  EngineStack stack;
   Engine engine(stack.model, {.kv_cache = {.num_tokens = 32, .block_size = 4}});
-  const RequestId first = engine.submit(request_of(prompt_of(8, 1), 24));
+  const RequestId first = engine.submit(request_of(prompt_of(25, 1), 6));
   const RequestId second = engine.submit(request_of(prompt_of(8, 2), 24));  // has to wait
   (void)engine.step();
   engine.cancel(first);
@@ -154,8 +114,27 @@ TEST(Engine, CancelGivesTheBlocksBack) {
   EXPECT_EQ(outcomes.at(second).tokens.size(), 24U);
 }
 
+TEST(Engine, CancelsInPrefillAndWhileWaiting) {
+  EngineStack stack;
+  Engine engine(
+      stack.model,
+      {.max_batch_tokens = 4, .max_seqs = 1, .kv_cache = {.num_tokens = 64, .block_size = 4}});
+  const RequestId long_prompt = engine.submit(request_of(prompt_of(40, 1), 4));
+  const RequestId waiting = engine.submit(request_of(prompt_of(8, 2), 4));
+  const RequestId last = engine.submit(request_of(prompt_of(8, 3), 4));
+  EXPECT_TRUE(engine.step().empty());  // 4 tokens of 40
+  engine.cancel(long_prompt);
+  engine.cancel(waiting);
+  const auto outcomes = run(engine);
+  for (const RequestId id : {long_prompt, waiting}) {
+    EXPECT_EQ(outcomes.at(id).finish_reason, FinishReason::kCancelled) << id;
+    EXPECT_TRUE(outcomes.at(id).tokens.empty()) << id;
+  }
+  EXPECT_EQ(outcomes.at(last).tokens.size(), 4U);
+}
+
 TEST(Engine, NeverChoosesIdsWithoutAToken) {
-  Stack stack;
+  EngineStack stack;
   Engine engine(stack.model, {.kv_cache = {.num_tokens = 128}, .num_valid_tokens = 5});
   const RequestId id = engine.submit(request_of(prompt_of(6, 3), 20));
   const Outcome outcome = run(engine).at(id);
@@ -164,7 +143,7 @@ TEST(Engine, NeverChoosesIdsWithoutAToken) {
 }
 
 TEST(Engine, RefusesWhatCannotBeDone) {
-  Stack stack;
+  EngineStack stack;
   Engine engine(stack.model, {.kv_cache = {.num_tokens = 32, .block_size = 4}});
   try {
     (void)engine.submit(request_of(prompt_of(8, 1), 26));

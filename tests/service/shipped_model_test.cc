@@ -160,6 +160,10 @@ TEST_F(ShippedModel, ConversationWithATool) {
   const ChatReply answer = chat.reply({}, {});
   EXPECT_THAT(answer.message["content"].get<std::string>(), HasSubstr("19"));
   EXPECT_TRUE(answer.tool_calls.empty());
+  // The first turn is not computed again, but for the block in which it ends.
+  EXPECT_GT(answer.timings.cached_prompt_tokens,
+            call.timings.prompt_tokens + call.timings.new_tokens - 40);
+  EXPECT_LT(answer.timings.cached_prompt_tokens, answer.timings.prompt_tokens);
 
   chat.add_user("Thanks!");
   EXPECT_THAT(chat.prompt(), testing::Not(HasSubstr("</think>"))) << "earlier thinking is dropped";

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -107,7 +108,10 @@ class AttentionCall {
   void run_chunks(std::int64_t num_tiles) {
     const auto num_chunks = static_cast<std::int64_t>(context_.chunk_tiles.size());
     const std::int64_t size = Partial::size(head_dim_);
-    float* partials = context_.attention_partials.floats(num_chunks * size);
+    // A context that grows needs another chunk now and then; most of the time there is room.
+    const auto room_for = std::bit_ceil(static_cast<std::uint64_t>(num_chunks));
+    float* partials =
+        context_.attention_partials.floats(static_cast<std::int64_t>(room_for) * size);
     context_.lanes.run(num_chunks, [&](std::int64_t task, Buffer& scratch) {
       const auto index = context_.chunk_tiles[static_cast<std::size_t>(task)];
       const AttentionTile& tile = context_.tiles[static_cast<std::size_t>(index)];

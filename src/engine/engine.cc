@@ -13,7 +13,10 @@ Engine::Engine(MiniMaxM2& model, const EngineOptions& options)
       prefix_cache_(kv_cache_.allocator(), kv_cache_.block_size()),
       scheduler_({.max_batch_tokens = options.max_batch_tokens, .max_seqs = options.max_seqs},
                  prefix_cache_),
-      scratch_(model.config().vocab_size) {}
+      scratch_(model.config().vocab_size) {
+  const std::int64_t num_blocks = kv_cache_.num_tokens() / kv_cache_.block_size();
+  batch_.plan(options.max_batch_tokens, options.max_seqs, num_blocks);
+}
 
 RequestId Engine::submit(EngineRequest request) {
   for (std::size_t i = 0; i < request.prompt_ids.size(); ++i) {
@@ -22,11 +25,12 @@ RequestId Engine::submit(EngineRequest request) {
                "prompt[", i, "]: expected a token id below ", model_.config().vocab_size, ", got ",
                token);
   }
-  const generation::PipelineOptions pipeline = {
-      .vocab_size = model_.config().vocab_size,
-      .num_valid_tokens = options_.num_valid_tokens,
-      .prompt_length = static_cast<std::int64_t>(request.prompt_ids.size())};
-  auto sequence = std::make_unique<Sequence>(next_id_, std::move(request), prefix_cache_, pipeline);
+  const SequenceOptions options = {
+      .pipeline = {.vocab_size = model_.config().vocab_size,
+                   .num_valid_tokens = options_.num_valid_tokens,
+                   .prompt_length = static_cast<std::int64_t>(request.prompt_ids.size())},
+      .shares_prefixes = !model_.rope().depends_on_length()};
+  auto sequence = std::make_unique<Sequence>(next_id_, std::move(request), prefix_cache_, options);
   M2_REQUIRE(ErrorCode::kResourceExhausted, sequence->max_cached_tokens() <= kv_cache_.num_tokens(),
              "prompt and new tokens need ", sequence->max_cached_tokens(),
              " tokens of context, the KV cache has room for ", kv_cache_.num_tokens());

@@ -37,18 +37,19 @@ EngineRequest checked(EngineRequest request) {
 }  // namespace
 
 Sequence::Sequence(RequestId id, EngineRequest request, PrefixCache& prefix_cache,
-                   const generation::PipelineOptions& pipeline_options)
+                   const SequenceOptions& options)
     : id_(id),
       request_(checked(std::move(request))),
       ids_(request_.prompt_ids),
       positions_(request_.position_ids),
       prefix_cache_(prefix_cache),
       blocks_(prefix_cache.allocator(), prefix_cache.block_size()),
-      pipeline_(generation::build_pipeline(request_.config, pipeline_options)),
+      pipeline_(generation::build_pipeline(request_.config, options.pipeline)),
       stopping_(request_.config, generation::StoppingCriteria::Clock::now()) {
   if (std::ranges::count(request_.prompt_mask, 0) > 0) mask_ = request_.prompt_mask;
   if (positions_.empty()) positions_ = positions_of(ids_.size(), mask_);
-  shares_prefix_ = mask_.empty() && positions_ == positions_of(ids_.size(), {});
+  shares_prefix_ =
+      options.shares_prefixes && mask_.empty() && positions_ == positions_of(ids_.size(), {});
 }
 
 std::int64_t Sequence::max_cached_tokens() const {

@@ -15,12 +15,18 @@
 
 namespace m2 {
 
+struct SequenceOptions {
+  generation::PipelineOptions pipeline;
+  /// Whether blocks of other sequences hold what this one would compute for the same tokens.
+  bool shares_prefixes = true;
+};
+
 /// Tokens, their positions and mask, the blocks they occupy, and how the next one is chosen.
 class Sequence {
  public:
   /// The cache must live longer.
   Sequence(RequestId id, EngineRequest request, PrefixCache& prefix_cache,
-           const generation::PipelineOptions& pipeline_options);
+           const SequenceOptions& options);
 
   [[nodiscard]] RequestId id() const { return id_; }
   [[nodiscard]] std::int64_t num_tokens() const { return static_cast<std::int64_t>(ids_.size()); }

@@ -46,6 +46,20 @@ void Batch::clear() {
   max_queries = 0;
 }
 
+void Batch::plan(std::int64_t num_tokens, std::int64_t num_seqs, std::int64_t table_blocks) {
+  const auto tokens = static_cast<std::size_t>(num_tokens);
+  const auto seqs = static_cast<std::size_t>(num_seqs);
+  token_ids.reserve(tokens);
+  position_ids.reserve(tokens);
+  slot_mapping.reserve(tokens);
+  key_begin.reserve(tokens);
+  key_end.reserve(tokens);
+  cu_seqlens.reserve(seqs + 1);
+  context_lens.reserve(seqs);
+  pending_.reserve(seqs);
+  block_tables.reserve(seqs * static_cast<std::size_t>(table_blocks));
+}
+
 void Batch::add(const BatchEntry& entry) {
   const auto count = static_cast<std::int32_t>(entry.position_ids.size());
   check_count("token_ids", entry.token_ids.size(), count);
@@ -94,17 +108,23 @@ void Batch::finish() {
     masked = masked || std::ranges::count(pending.key_mask, 0) > 0;
   }
   block_tables.assign(pending_.size() * static_cast<std::size_t>(max_blocks), -1);
-  if (masked) key_mask.assign(pending_.size() * static_cast<std::size_t>(max_context_len), 1);
+  if (masked) fill_key_mask();
   for (std::size_t s = 0; s < pending_.size(); ++s) {
     auto to = block_tables.begin() + static_cast<std::ptrdiff_t>(s) * max_blocks;
     for (const std::int32_t block : table_of(pending_[s].quantized_blocks)) {
       *to++ = kFirstQuantizedBlock + block;
     }
     std::ranges::copy(pending_[s].blocks->block_table(), to);
-    if (masked) {
-      std::ranges::copy(pending_[s].key_mask,
-                        key_mask.begin() + static_cast<std::ptrdiff_t>(s) * max_context_len);
-    }
+  }
+}
+
+void Batch::fill_key_mask() {
+  const std::size_t size = pending_.size() * static_cast<std::size_t>(max_context_len);
+  if (size > key_mask.capacity()) key_mask.reserve(2 * size);  // it grows with every token
+  key_mask.assign(size, 1);
+  for (std::size_t s = 0; s < pending_.size(); ++s) {
+    std::ranges::copy(pending_[s].key_mask,
+                      key_mask.begin() + static_cast<std::ptrdiff_t>(s) * max_context_len);
   }
 }
 

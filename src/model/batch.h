@@ -36,6 +36,8 @@ struct BatchEntry {
 class Batch {
  public:
   void clear();
+  /// Takes the memory of a batch of so many tokens and sequences now, their block tables included.
+  void plan(std::int64_t num_tokens, std::int64_t num_seqs, std::int64_t table_blocks);
   /// Throws kInternal when the parts of the entry do not fit together.
   void add(const BatchEntry& entry);
   /// Completes the block tables and masks; call once after the last add().
@@ -70,6 +72,7 @@ class Batch {
     std::span<const std::uint8_t> key_mask;
   };
   void add_tokens(const BatchEntry& entry, std::int32_t context_len);
+  void fill_key_mask();
 
   std::vector<Pending> pending_;
 };

@@ -60,6 +60,7 @@ class MiniMaxM2 {
 
   [[nodiscard]] const MiniMaxM2Config& config() const { return config_; }
   [[nodiscard]] const Placement& placement() const { return placement_; }
+  [[nodiscard]] const RopeTable& rope() const { return rope_; }
 
   /// Appends the batch to the cache and returns the hidden states after the final norm,
   /// [T, H] f32 in the memory of the head's backend, valid until the next call. Throws

@@ -160,8 +160,16 @@ std::vector<float> RopeTable::dynamic_inv_freq(std::int64_t seq_len) const {
 }
 
 std::vector<float> RopeTable::inv_freq(std::int64_t seq_len) const {
+  std::vector<float> rescaled;
+  const std::span<const float> chosen = frequencies(seq_len, rescaled);
+  return {chosen.begin(), chosen.end()};
+}
+
+std::span<const float> RopeTable::frequencies(std::int64_t seq_len,
+                                              std::vector<float>& rescaled) const {
   if (parameters_.type == RopeType::kDynamic && seq_len > max_position_embeddings_) {
-    return dynamic_inv_freq(seq_len);
+    rescaled = dynamic_inv_freq(seq_len);
+    return rescaled;
   }
   const std::int64_t original =
       parameters_.original_max_position_embeddings.value_or(max_position_embeddings_);
@@ -179,11 +187,12 @@ void RopeTable::fill(std::span<const std::int64_t> positions, std::int64_t seq_l
   const Shape expected{std::ssize(positions), rotary_dim_ / 2};
   M2_CHECK(cos.shape == expected && sin.shape == expected, "rope: cos ", cos.shape, " and sin ",
            sin.shape, " do not match ", expected);
-  const std::vector<float> frequencies = inv_freq(seq_len);
+  std::vector<float> rescaled;
+  const std::span<const float> inv_freq = frequencies(seq_len, rescaled);
   auto* cos_out = cos.as<float>();
   auto* sin_out = sin.as<float>();
   for (const std::int64_t position : positions) {
-    for (const float frequency : frequencies) {
+    for (const float frequency : inv_freq) {
       const float angle = frequency * static_cast<float>(position);
       *cos_out++ = std::cos(angle) * attention_scale_;
       *sin_out++ = std::sin(angle) * attention_scale_;

@@ -19,6 +19,11 @@ class RopeTable {
   [[nodiscard]] std::int64_t rotary_dim() const { return rotary_dim_; }
   /// What cosines and sines are multiplied with (yarn, longrope; 1 for the others).
   [[nodiscard]] float attention_scale() const { return attention_scale_; }
+  /// True when the frequencies depend on the length of the sequence, so that a key may differ
+  /// between a text and the same text continued.
+  [[nodiscard]] bool depends_on_length() const {
+    return parameters_.type == RopeType::kDynamic || parameters_.type == RopeType::kLongrope;
+  }
   /// The frequencies of short sequences, [R / 2].
   [[nodiscard]] std::span<const float> inv_freq() const { return inv_freq_; }
   /// The frequencies of a forward whose largest position is seq_len - 1, [R / 2]: longrope takes
@@ -36,6 +41,9 @@ class RopeTable {
 
  private:
   [[nodiscard]] std::vector<float> dynamic_inv_freq(std::int64_t seq_len) const;
+  // Those of inv_freq(seq_len); `rescaled` is where they lie if the table has none of them.
+  [[nodiscard]] std::span<const float> frequencies(std::int64_t seq_len,
+                                                   std::vector<float>& rescaled) const;
 
   RopeParameters parameters_;
   std::int64_t max_position_embeddings_;

@@ -20,11 +20,13 @@ namespace m2::test {
 /// A tiny model on one backend.
 struct EngineStack {
   explicit EngineStack(
-      const std::shared_ptr<Backend>& backend = std::make_shared<ReferenceBackend>())
-      : causal_lm(config, TinyWeights(config, 3).share(),
+      const std::shared_ptr<Backend>& backend = std::make_shared<ReferenceBackend>(),
+      const MiniMaxM2Config& chosen = tiny_config())
+      : config(chosen),
+        causal_lm(config, TinyWeights(config, 3).share(),
                   Placement::on(backend, config.num_hidden_layers)) {}
 
-  MiniMaxM2Config config = tiny_config();
+  MiniMaxM2Config config;
   CausalLm causal_lm;
   MiniMaxM2& model = causal_lm.decoder();
 };

@@ -110,6 +110,18 @@ TEST(Prefix, MasksAndOddPositionsShareNothing) {
   }
 }
 
+TEST(Prefix, KeysThatDependOnTheLengthAreNotShared) {
+  MiniMaxM2Config config = test::tiny_config();
+  config.rope.type = RopeType::kDynamic;
+  config.rope.factor = 2.0;
+  EngineStack stack(std::make_shared<ReferenceBackend>(), config);
+  Engine engine(stack.model, options_of(64));
+  for (int turn = 0; turn < 2; ++turn) {
+    const RequestId id = engine.submit(request_of(prompt_of(13, 1), 1));
+    EXPECT_EQ(run(engine).at(id).num_prefix_tokens, 0);
+  }
+}
+
 TEST(Prefix, TheLongestIdleBlocksMakeRoom) {
   EngineStack stack;
   Engine engine(stack.model, options_of(40));  // 10 blocks, a request below needs 4 and keeps 3

@@ -56,7 +56,7 @@ class RandomRequests : public testing::TestWithParam<const char*> {
  protected:
   std::shared_ptr<Backend> backend() {
     if (std::string(GetParam()) == "reference") return std::make_shared<ReferenceBackend>();
-    return make_backend(GetParam(), 2);
+    return make_backend(GetParam(), 1);
   }
 };
 

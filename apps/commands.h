@@ -16,5 +16,6 @@ void add_template_command(CLI::App& app);
 void add_parse_command(CLI::App& app);
 void add_forward_command(CLI::App& app);
 void add_download_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
 
 }  // namespace m2::app

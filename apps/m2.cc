@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   m2::app::add_parse_command(app);
   m2::app::add_forward_command(app);
   m2::app::add_download_command(app);
+  m2::app::add_bench_command(app);
   try {
     app.parse(argc, argv);
     m2::app::flush_output();

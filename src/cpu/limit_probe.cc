@@ -41,7 +41,7 @@ class CpuLimitProbe final : public LimitProbe {
   }
 
   std::optional<MultiplyRate> multiply_rate(MultiplyKind kind) override {
-    const bool integers = kind == MultiplyKind::kInteger;
+    const bool integers = kind == MultiplyKind::kNarrow;
     std::atomic<std::int64_t> operations{0};
     const auto begin = Clock::now();
     lanes_.run(std::int64_t{8} * lanes_.num_threads(), [&](std::int64_t piece, cpu::Buffer&) {

@@ -82,7 +82,7 @@ class CudaLimitProbe final : public LimitProbe {
 
   // What the matrix units reach depends on the shape and the power limit; the data sheet does not.
   std::optional<MultiplyRate> multiply_rate(MultiplyKind kind) override {
-    const bool narrow = kind == MultiplyKind::kInteger;
+    const bool narrow = kind == MultiplyKind::kNarrow;
     for (const DataSheet& sheet : kDataSheets) {
       if (name_.find(sheet.name) == std::string::npos) continue;
       return MultiplyRate{narrow ? sheet.fp8 : sheet.bf16,

@@ -12,7 +12,10 @@ struct MultiplyRate {
   std::string source;  // "measured: float32 multiply-adds, AVX2", "data sheet: FP8, H200"
 };
 
-enum class MultiplyKind { kFloat, kInteger };
+enum class MultiplyKind {
+  kWide,    // float32 on the CPU, BF16 on a GPU
+  kNarrow,  // 8 bits
+};
 
 /// Holds the memory that it reads for as long as it lives. Every call measures anew, since other
 /// work may share the machine.

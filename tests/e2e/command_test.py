@@ -145,6 +145,25 @@ class Parts(unittest.TestCase):
         error = run(*prompt, "--cpu-mask", "1000", code=1)[1]
         self.assertIn("this process may use the processors", error)
 
+    def test_bench(self):
+        sweep = ["-p", 20, "-n", 4, "-b", "1,3", "-r", 2, "--threads", 2]
+        report = run_json("bench", "--model", GOLDEN, *sweep, "--kv", "f32", "--json")
+        tests = [result["test"] for result in report["results"]]
+        self.assertEqual(tests, ["prefill 20", "decode 4 x 1", "decode 4 x 3"])
+        for result in report["results"]:
+            self.assertEqual(len(result["repetitions"]), 2)
+            self.assertGreater(result["tokens_per_second"], 0)
+        table = run("bench", "--model", GOLDEN, *sweep)[0]
+        self.assertIn("decode 4 x 3", table)
+        made = run_json("bench", "--random-weights", "--model", GOLDEN / "config.json", *sweep,
+                        "--layers", 1, "--format", "bf16", "--json")  # fmt: skip
+        self.assertEqual(made["num_layers"], 1)
+        error = run("bench", "--random-weights", "--format", "int5", code=1)[1]
+        self.assertIn("expected one of f32, f16, bf16, fp8, int8_g32", error)
+        paced = run("bench", "--model", GOLDEN, "-p", 0, "-n", 2, "-r", 2, "--paced", "--json",
+                    stdin="\n\n")[0]  # fmt: skip
+        self.assertEqual(paced.splitlines()[:2], ["ready", "ready"])
+
     def test_inspect(self):
         report = run_json("inspect", "--model", MODEL, "--json", "--tensors", "--context", 100)
         weights, config = report["weights"], report["config"]

@@ -3,8 +3,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "base/error.h"
 #include "input_output.h"
+#include "m2/error.h"
 
 namespace m2::app {
 
@@ -44,9 +44,11 @@ namespace {
 
 DeviceMap device_map_of(const ModelOptions& options) {
   if (options.cpu_moe_layers == 0) return options.device_map;
-  M2_REQUIRE(ErrorCode::kInvalidArgument, options.device_map.starts_with("cuda"),
-             "--n-cpu-moe: expected --device \"cuda\" or \"cuda:<index>\" with it, got \"",
-             options.device_map, "\"");
+  if (!options.device_map.starts_with("cuda")) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "--n-cpu-moe: expected --device \"cuda\" or \"cuda:<index>\" with it, got \"" +
+                    options.device_map + "\"");
+  }
   DeviceMap map;
   map.modules[""] = options.device_map;
   for (std::int64_t i = 0; i < options.cpu_moe_layers; ++i) {

@@ -10,7 +10,7 @@ ExpertCounter::ExpertCounter(const MiniMaxM2& model, const ModelWeights& weights
     : num_experts_(model.config().num_local_experts), top_k_(model.config().num_experts_per_tok) {
   for (std::size_t layer = 0; layer < weights.layers.size(); ++layer) {
     const Tensor& bias = biases_.emplace_back(DType::kF32, Shape{num_experts_});
-    model.placement().layers[layer]->download(weights.layers[layer].correction_bias, bias.view());
+    model.placement().mlps[layer]->download(weights.layers[layer].correction_bias, bias.view());
   }
 }
 

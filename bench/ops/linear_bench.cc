@@ -37,6 +37,12 @@ BENCHMARK_CAPTURE(linear, f8_e4m3, DType::kF8E4M3)->Apply(tokens);
 BENCHMARK_CAPTURE(linear, int8_g32, BlockFormat::kInt8G32)->Apply(tokens);
 BENCHMARK_CAPTURE(linear, int4_g32, BlockFormat::kInt4G32)->Apply(tokens);
 BENCHMARK_CAPTURE(linear, int4_g128, BlockFormat::kInt4G128)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, q8_0, BlockFormat::kQ8_0)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, q4_0, BlockFormat::kQ4_0)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, q4_k, BlockFormat::kQ4_K)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, q5_k, BlockFormat::kQ5_K)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, q6_k, BlockFormat::kQ6_K)->Apply(tokens);
+BENCHMARK_CAPTURE(linear, iq4_xs, BlockFormat::kIQ4_XS)->Apply(tokens);
 
 }  // namespace
 }  // namespace m2::bench

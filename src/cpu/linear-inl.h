@@ -428,7 +428,7 @@ void matmul_format(const MatmulArgs& args) {
   matmul_tiled<F>(args);
 }
 
-inline void matmul(const MatmulArgs& args) {
+inline void matmul_own_formats(const MatmulArgs& args) {
   if (args.num_tokens == 0) return;
   if (args.weight.block_format != BlockFormat::kNone) return strip_matmul(args);
   switch (args.weight.dtype) {

@@ -220,25 +220,5 @@ TEST(StripLinear, SetsWithFusedProductsAgree) {
   }
 }
 
-// Formats that only files have.
-TEST(StripLinear, RefusesOtherBlocks) {
-  std::vector<std::uint8_t> bytes(
-      static_cast<std::size_t>(block_matrix_bytes(BlockFormat::kQ8_0, 4, 32)));
-  const WeightView weight{.data = bytes.data(),
-                          .dtype = DType::kU8,
-                          .rows = 4,
-                          .cols = 32,
-                          .block_format = BlockFormat::kQ8_0};
-  const Tensor input(DType::kF32, {1, 32});
-  const Tensor output(DType::kF32, {1, 4});
-  try {
-    CpuBackend(1).linear({.input = input.view(), .weight = weight, .output = output.view()});
-    ADD_FAILURE() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ErrorCode::kUnsupported);
-    EXPECT_STREQ(error.what(), "cpu: weights in q8_0 have no kernel");
-  }
-}
-
 }  // namespace
 }  // namespace m2

@@ -98,7 +98,9 @@ void add_inspect_command(CLI::App& app) {
   auto options = std::make_shared<InspectOptions>();
   CLI::App* command = app.add_subcommand(
       "inspect", "Configuration, tensors, sizes and memory needs of a model directory");
-  command->add_option("-m,--model", options->model, "Model directory; a config.json alone will do")
+  command
+      ->add_option("-m,--model", options->model,
+                   "Model directory (a config.json alone will do) or GGUF file")
       ->required();
   command->add_option("--context", options->contexts, "Tokens of context to compute the memory for")
       ->check(CLI::PositiveNumber);

@@ -11,7 +11,7 @@ namespace m2::app {
 void add_model_options(CLI::App& command, ModelOptions& options) {
   command
       .add_option("-m,--model", options.name,
-                  "Model directory (config.json, safetensors) or hub id")
+                  "Model directory (config.json, safetensors), GGUF file or hub id")
       ->required();
   command.add_option("-t,--threads", options.num_threads, "Threads (default: every core)")
       ->check(CLI::Range(1, 1024));

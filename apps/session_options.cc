@@ -33,7 +33,7 @@ Session open_session(const SessionOptions& options) {
   session.loaded = load_model(options.model);
   session.generator = std::make_unique<TextGenerator>(*session.loaded, options.context);
   session.chat = std::make_unique<ChatSession>(
-      *session.generator, ChatTemplate::from_directory(session.loaded->directory()),
+      *session.generator, ChatTemplate::from_directory(session.loaded->path()),
       ChatSessionOptions{.tools_json = std::move(tools),
                          .system = options.system,
                          .enable_thinking = options.thinking != "off"});

@@ -135,7 +135,9 @@ void detokenize(const DetokenizeOptions& options) {
 void add_tokenize_command(CLI::App& app) {
   auto options = std::make_shared<TokenizeOptions>();
   CLI::App* command = app.add_subcommand("tokenize", "Text on standard input to token ids");
-  command->add_option("-m,--model", options->model, "Model directory with a tokenizer.json")
+  command
+      ->add_option("-m,--model", options->model,
+                   "Model directory with a tokenizer.json, or a GGUF file")
       ->required();
   command->add_flag("--batch", options->batch,
                     "Standard input is a JSON list of strings; prints a list");
@@ -148,7 +150,9 @@ void add_tokenize_command(CLI::App& app) {
 void add_detokenize_command(CLI::App& app) {
   auto options = std::make_shared<DetokenizeOptions>();
   CLI::App* command = app.add_subcommand("detokenize", "Token ids to text");
-  command->add_option("-m,--model", options->model, "Model directory with a tokenizer.json")
+  command
+      ->add_option("-m,--model", options->model,
+                   "Model directory with a tokenizer.json, or a GGUF file")
       ->required();
   command->add_option("ids", options->ids,
                       "Token ids; without any, numbers or JSON on standard input");

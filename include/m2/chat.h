@@ -80,9 +80,10 @@ struct RenderedPrompt {
 class ChatTemplate {
  public:
   /// Reads chat_template.jinja and additional_chat_templates/*.jinja, else chat_template in
-  /// tokenizer_config.json; the special tokens from there, too. Throws kNotFound when there is no
-  /// template, kCorruptFile or kInvalidArgument when it cannot be read or parsed.
-  [[nodiscard]] static ChatTemplate from_directory(const std::filesystem::path& directory);
+  /// tokenizer_config.json; the special tokens from there, too. Where there is none, reads the GGUF
+  /// file that `path` is or has. Throws kNotFound when there is no template, kCorruptFile or
+  /// kInvalidArgument when it cannot be read or parsed.
+  [[nodiscard]] static ChatTemplate from_directory(const std::filesystem::path& path);
 
   [[nodiscard]] static ChatTemplate from_source(std::string source, std::string bos_token = "]~!b[",
                                                 std::string eos_token = "[e~[");

@@ -107,8 +107,9 @@ struct MiniMaxM2Config {
   /// object, kInvalidArgument or kUnsupported, naming the key, when a value cannot be used.
   static MiniMaxM2Config from_json(std::string_view text, const ConfigOptions& options = {});
 
-  /// Reads `directory`/config.json. Throws kNotFound when it is absent.
-  static MiniMaxM2Config from_pretrained(const std::filesystem::path& directory,
+  /// Reads config.json of a directory, or the metadata of a GGUF file: `path` names it, or it is
+  /// the only one in a directory without config.json. Throws kNotFound when there is neither.
+  static MiniMaxM2Config from_pretrained(const std::filesystem::path& path,
                                          const ConfigOptions& options = {});
 
   /// The text of config.json that transformers 5.1.0 writes for these values: the class's fields

@@ -124,9 +124,10 @@ struct GenerationConfig {
   static GenerationConfig from_json(std::string_view text);
 
   /// Reads generation_config.json of a model folder; where it is absent, the generation fields that
-  /// stand in its config.json (other fields there are the model's). Throws kNotFound without
-  /// either, kCorruptFile for a file that is no JSON object.
-  static GenerationConfig from_pretrained(const std::filesystem::path& directory);
+  /// stand in its config.json (other fields there are the model's); where that is absent, too, what
+  /// the GGUF file says that `path` is or has. Throws kNotFound without any, kCorruptFile for a
+  /// file that is no JSON object.
+  static GenerationConfig from_pretrained(const std::filesystem::path& path);
 
   /// Sets the fields that the JSON object names, as keywords of a call do; a null turns a field
   /// off for good. Throws as from_json does and then changes nothing; fields that contradict each

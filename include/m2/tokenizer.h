@@ -129,8 +129,10 @@ class Tokenizer {
 
   /// Reads tokenizer.json and, if it is there, tokenizer_config.json of a model directory.
   /// The latter gives the bos/eos/unk/pad tokens, model_max_length and the clean-up default;
-  /// its tokenizer_class is ignored, for tokenizer.json says everything.
-  [[nodiscard]] static Tokenizer from_pretrained(const std::filesystem::path& directory);
+  /// its tokenizer_class is ignored, for tokenizer.json says everything. Where there is no
+  /// tokenizer.json, reads the GGUF file that `path` is or has. Throws kNotFound when neither has
+  /// a tokenizer.
+  [[nodiscard]] static Tokenizer from_pretrained(const std::filesystem::path& path);
 
   /// The ids alone, several times faster than encode().
   [[nodiscard]] std::vector<TokenId> encode_ids(const TextInput& input,

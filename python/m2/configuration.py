@@ -10,7 +10,7 @@ from typing import Any
 
 from . import _m2
 from .generation_configuration import FIELDS
-from .hub import local_directory, split_hub_options
+from .hub import is_gguf_file, local_directory, split_hub_options
 from .json_floats import read_floats, write_floats
 
 #: Attributes of every configuration and their defaults; written to files only when changed.
@@ -169,13 +169,13 @@ class MiniMaxM2Config:
         cls, pretrained_model_name_or_path: str | os.PathLike, *, strict: bool = False,
         return_unused_kwargs: bool = False, **kwargs: Any,
     ) -> Any:
-        """The name is a directory, a config.json or a hub id (with `revision` and the like).
+        """The name is a directory, a config.json, a GGUF file or a hub id (with `revision` ...).
 
         Raises FileNotFoundError or another OSError when there is none or it is damaged.
         """
         hub_options, kwargs = split_hub_options(kwargs)
         name = path = os.fspath(pretrained_model_name_or_path)
-        if os.path.isfile(path):
+        if os.path.isfile(path) and not is_gguf_file(path):
             path = os.path.dirname(path) or "."
         config = cls.__new__(cls)
         directory = local_directory(path, ["config.json"], **hub_options)

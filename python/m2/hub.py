@@ -67,9 +67,17 @@ def hub_download(repo_id: str, filename: str, *, subfolder: str | None = None,
         local_files_only=local_files_only, force_download=force_download)
 
 
+def is_gguf_file(name: str) -> bool:
+    """Whether a model is meant by one file, which holds its configuration and tokenizer, too."""
+    return name.endswith(".gguf") and os.path.isfile(name)
+
+
 def local_directory(name: str, files: list[str], *, subfolder: str = "", **options: Any) -> str:
-    """The directory that holds `files` of a model. A directory of that name wins over a hub id."""
-    if not os.path.isdir(name):
+    """The directory that holds `files` of a model, or its GGUF file.
+
+    A directory or file of that name wins over a hub id.
+    """
+    if not os.path.isdir(name) and not is_gguf_file(name):
         if not _m2.is_hub_id(name):
             raise NotFoundError(f"{name}: neither a directory nor a hub id")
         wanted = [f"{subfolder}/{file}" if subfolder else file for file in files]

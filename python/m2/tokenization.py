@@ -58,7 +58,7 @@ class PreTrainedTokenizer(ChatPrompts):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any,
     ) -> PreTrainedTokenizer:
-        """The name is a directory or a hub id (with `revision` and the like).
+        """The name is a directory, a GGUF file or a hub id (with `revision` and the like).
 
         Other keyword arguments win over tokenizer_config.json: padding_side, pad_token, ...
         Raises FileNotFoundError without a tokenizer.json, OSError for a damaged one.
@@ -72,9 +72,16 @@ class PreTrainedTokenizer(ChatPrompts):
     def _read_config(self) -> dict[str, Any]:
         path = os.path.join(self._directory, "tokenizer_config.json")
         if not os.path.isfile(path):
-            return {}
+            return self._special_tokens_of_file()
         with open(path, encoding="utf-8") as file:
             return json.load(file)
+
+    def _special_tokens_of_file(self) -> dict[str, Any]:
+        """What a GGUF file says in place of tokenizer_config.json."""
+        ids = {"bos_token": self._tokenizer.bos_id(), "eos_token": self._tokenizer.eos_id(),
+               "unk_token": self._tokenizer.unk_id(), "pad_token": self._tokenizer.pad_id()}
+        return {name: self._tokenizer.id_to_token(token_id)
+                for name, token_id in ids.items() if token_id is not None}
 
     @property
     def native(self) -> _m2.Tokenizer:

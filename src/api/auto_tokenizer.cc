@@ -25,9 +25,9 @@ HubOptions hub_options(const AutoTokenizerOptions& options) {
 }
 
 // A model without a template can still tokenize.
-std::optional<ChatTemplate> load_template(const std::filesystem::path& directory) {
+std::optional<ChatTemplate> load_template(const std::filesystem::path& path) {
   try {
-    return ChatTemplate::from_directory(directory);
+    return ChatTemplate::from_directory(path);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::kNotFound) throw;
     return std::nullopt;
@@ -38,9 +38,9 @@ std::optional<ChatTemplate> load_template(const std::filesystem::path& directory
 
 PreTrainedTokenizer AutoTokenizer::from_pretrained(const std::string& name,
                                                    const AutoTokenizerOptions& options) {
-  const auto directory = hub::model_directory(name, hub_options(options)) / options.subfolder;
+  const auto path = hub::model_directory(name, hub_options(options), options.subfolder);
   return PreTrainedTokenizer(std::make_shared<const PreTrainedTokenizer::Impl>(
-      name, Tokenizer::from_pretrained(directory), load_template(directory)));
+      name, Tokenizer::from_pretrained(path), load_template(path)));
 }
 
 }  // namespace m2

@@ -8,6 +8,7 @@
 #include "base/cpu_set.h"
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
+#include "gguf/gguf.h"
 #include "hub/model_directory.h"
 #include "m2/modeling.h"
 #include "model/torch_dtype.h"
@@ -33,7 +34,7 @@ fs::path find_directory(const std::string& name, const FromPretrainedOptions& op
   hub.local_files_only = options.local_files_only;
   const std::string folder = options.subfolder.empty() ? "" : options.subfolder + "/";
   hub.allow_patterns = {folder + "*.json", folder + "*.safetensors"};
-  return hub::model_directory(name, hub) / options.subfolder;
+  return hub::model_directory(name, hub, options.subfolder);
 }
 
 // What "auto" means to the reference: the config's type, the index's, else that of the first
@@ -108,6 +109,7 @@ GenerationConfig load_generation_config(const fs::path& directory) {
   for (const char* file : {"generation_config.json", "config.json"}) {
     if (fs::exists(directory / file)) return GenerationConfig::from_pretrained(directory);
   }
+  if (find_gguf(directory).has_value()) return GenerationConfig::from_pretrained(directory);
   return {};
 }
 

@@ -43,8 +43,8 @@ ChatTemplate::~ChatTemplate() = default;
 ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
-ChatTemplate ChatTemplate::from_directory(const std::filesystem::path& directory) {
-  return ChatTemplate(std::make_unique<Impl>(Impl{chat::TemplateSet::load(directory)}));
+ChatTemplate ChatTemplate::from_directory(const std::filesystem::path& path) {
+  return ChatTemplate(std::make_unique<Impl>(Impl{chat::TemplateSet::load(path)}));
 }
 
 ChatTemplate ChatTemplate::from_source(std::string source, std::string bos_token,

@@ -23,12 +23,14 @@ class TemplateSet {
   TemplateSet(std::map<std::string, jinja::Template, std::less<>> templates, SpecialTokens tokens);
 
   /// See ChatTemplate::from_directory.
-  [[nodiscard]] static TemplateSet load(const std::filesystem::path& directory);
+  [[nodiscard]] static TemplateSet load(const std::filesystem::path& path);
 
   /// `name` may be empty: then tool_use with tools if there is one, else default, else the only
   /// one. Throws kNotFound.
   [[nodiscard]] const jinja::Template& select(std::string_view name, bool has_tools) const;
 
+  using Templates = std::map<std::string, jinja::Template, std::less<>>;
+  [[nodiscard]] const Templates& templates() const { return templates_; }
   [[nodiscard]] const SpecialTokens& special_tokens() const { return tokens_; }
 
  private:

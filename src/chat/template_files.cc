@@ -8,7 +8,9 @@
 
 #include "base/error.h"
 #include "chat/chat_template.h"
+#include "chat/gguf_templates.h"
 #include "chat/json_input.h"
+#include "gguf/gguf.h"
 
 namespace m2::chat {
 namespace {
@@ -91,17 +93,20 @@ void read_token(const Json& config, const char* key, std::string& token) {
 TemplateSet::TemplateSet(Templates templates, SpecialTokens tokens)
     : templates_(std::move(templates)), tokens_(std::move(tokens)) {}
 
-TemplateSet TemplateSet::load(const std::filesystem::path& directory) {
-  Templates templates = read_template_files(directory);
+TemplateSet TemplateSet::load(const std::filesystem::path& path) {
+  Templates templates = read_template_files(path);
   SpecialTokens tokens;
-  if (const auto text = read_file(directory / "tokenizer_config.json")) {
-    const Json config = parse_json_text(*text, (directory / "tokenizer_config.json").string(),
-                                        ErrorCode::kCorruptFile);
+  if (const auto text = read_file(path / "tokenizer_config.json")) {
+    const Json config =
+        parse_json_text(*text, (path / "tokenizer_config.json").string(), ErrorCode::kCorruptFile);
     read_token(config, "bos_token", tokens.bos);
     read_token(config, "eos_token", tokens.eos);
     if (templates.empty()) templates = read_config_templates(config);
   }
-  M2_REQUIRE(ErrorCode::kNotFound, !templates.empty(), directory.string(),
+  if (templates.empty()) {
+    if (const auto gguf = find_gguf(path)) return read_gguf_templates(GgufModel(*gguf).metadata());
+  }
+  M2_REQUIRE(ErrorCode::kNotFound, !templates.empty(), path.string(),
              ": there is no chat_template.jinja and no chat_template in tokenizer_config.json");
   return {std::move(templates), std::move(tokens)};
 }

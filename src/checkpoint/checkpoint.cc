@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "checkpoint/gguf_tensor.h"
 
 namespace m2 {
 namespace {
@@ -115,25 +116,33 @@ std::shared_ptr<const Checkpoint> Checkpoint::open(const fs::path& path,
                                                    const CheckpointOptions& options) {
   M2_REQUIRE(ErrorCode::kNotFound, fs::exists(path), path.string(), ": no such file or directory");
   std::shared_ptr<Checkpoint> checkpoint(new Checkpoint);
-  if (!fs::is_directory(path)) {
+  if (fs::is_directory(path)) {
+    checkpoint->add_directory(path, options);
+  } else if (find_gguf(path).has_value()) {
+    checkpoint->add_gguf(path);
+  } else {
     checkpoint->add_file(path);
-    checkpoint->finish();
-    return checkpoint;
   }
+  checkpoint->finish();
+  return checkpoint;
+}
+
+void Checkpoint::add_directory(const fs::path& path, const CheckpointOptions& options) {
   const auto single = with_variant("model", options.variant, ".safetensors");
   const auto index = with_variant("model.safetensors.index", options.variant, ".json");
   if (fs::exists(path / single)) {
-    checkpoint->add_file(path / single);
+    add_file(path / single);
   } else if (fs::exists(path / index)) {
-    checkpoint->add_index(path / index);
+    add_index(path / index);
+  } else if (const auto gguf = find_gguf(path)) {
+    add_gguf(*gguf);
   } else {
     const auto pickled = pickled_file(path, options.variant);
     M2_REQUIRE(ErrorCode::kUnsupported, pickled.empty(), path.string(), ": ", pickled,
                " holds pickled weights, which are not read; convert them to safetensors");
-    fail(ErrorCode::kNotFound, path.string(), ": no file named ", single, " or ", index);
+    fail(ErrorCode::kNotFound, path.string(), ": no file named ", single, " or ", index,
+         ", and no GGUF file");
   }
-  checkpoint->finish();
-  return checkpoint;
 }
 
 std::shared_ptr<const Checkpoint> Checkpoint::empty() {
@@ -154,14 +163,25 @@ void Checkpoint::add_index(const fs::path& path) {
 
 void Checkpoint::add_file(const fs::path& path) {
   files_.push_back(std::make_unique<SafetensorsFile>(path));
+  mapped_.push_back({path, files_.back()->bytes()});
   const auto& metadata = files_.back()->metadata();
   for (const auto& entry : files_.back()->entries()) {
-    CheckpointTensor tensor = {entry.name, entry.view, files_.size() - 1, entry.view.shape};
+    CheckpointTensor tensor = {entry.name, entry.view, mapped_.size() - 1, entry.view.shape};
     const auto format = metadata.find(entry.name);
     if (format != metadata.end()) {
       read_block_format(format->second, path.string() + ": " + entry.name, tensor);
     }
     tensors_.push_back(tensor);
+  }
+}
+
+void Checkpoint::add_gguf(const fs::path& path) {
+  gguf_ = std::make_unique<GgufModel>(path);
+  for (const auto& file : gguf_->files()) {
+    mapped_.push_back({file->path(), file->bytes()});
+    for (const GgufTensor& tensor : file->tensors()) {
+      tensors_.push_back(checkpoint_tensor(tensor, mapped_.size() - 1, file->path().string()));
+    }
   }
 }
 
@@ -199,8 +219,8 @@ const CheckpointTensor* Checkpoint::find(std::string_view name) const {
 
 std::optional<FileRange> Checkpoint::locate(const void* data, std::size_t bytes) const {
   const auto address = reinterpret_cast<std::uintptr_t>(data);
-  for (std::size_t i = 0; i < files_.size(); ++i) {
-    const std::span<const std::byte> mapped = files_[i]->bytes();
+  for (std::size_t i = 0; i < mapped_.size(); ++i) {
+    const std::span<const std::byte> mapped = mapped_[i].bytes;
     const auto begin = reinterpret_cast<std::uintptr_t>(mapped.data());
     if (address < begin || address - begin > mapped.size()) continue;
     const std::size_t offset = address - begin;
@@ -210,8 +230,8 @@ std::optional<FileRange> Checkpoint::locate(const void* data, std::size_t bytes)
 }
 
 const fs::path& Checkpoint::file_path(std::size_t file) const {
-  M2_CHECK(file < files_.size(), "file ", file, " of ", files_.size());
-  return files_[file]->path();
+  M2_CHECK(file < mapped_.size(), "file ", file, " of ", mapped_.size());
+  return mapped_[file].path;
 }
 
 }  // namespace m2

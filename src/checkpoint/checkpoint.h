@@ -1,4 +1,4 @@
-// A directory of weight files seen as one set of named tensors.
+// A directory of weight files, or a model in GGUF files, seen as one set of named tensors.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "checkpoint/safetensors.h"
+#include "gguf/gguf.h"
 #include "m2/tensor.h"
 #include "quant/block_format.h"
 
@@ -57,8 +58,9 @@ std::string block_format_metadata(BlockFormat format, const Shape& shape);
 /// Immutable after construction; views live as long as this object.
 class Checkpoint {
  public:
-  /// Maps `path`: a directory (model.safetensors, else the files of its index) or one file. Throws
-  /// kNotFound for absent files, kUnsupported for pickled weights, kCorruptFile for damaged ones.
+  /// Maps `path`: a directory (model.safetensors, else the files of its index, else the GGUF model
+  /// in it) or one file. Throws kNotFound for absent files, kUnsupported for pickled weights and
+  /// types that this library does not decode, kCorruptFile for damaged files.
   static std::shared_ptr<const Checkpoint> open(const std::filesystem::path& path,
                                                 const CheckpointOptions& options = {});
 
@@ -72,7 +74,7 @@ class Checkpoint {
 
   /// Where `bytes` bytes at an address of a mapping lie on disk; nothing for other memory.
   [[nodiscard]] std::optional<FileRange> locate(const void* data, std::size_t bytes) const;
-  [[nodiscard]] std::size_t num_files() const { return files_.size(); }
+  [[nodiscard]] std::size_t num_files() const { return mapped_.size(); }
   [[nodiscard]] const std::filesystem::path& file_path(std::size_t file) const;
   /// "dtype" of the index's metadata.
   [[nodiscard]] const std::optional<std::string>& index_dtype() const { return index_dtype_; }
@@ -86,12 +88,21 @@ class Checkpoint {
 
  private:
   Checkpoint() = default;
+  void add_directory(const std::filesystem::path& path, const CheckpointOptions& options);
   void add_index(const std::filesystem::path& path);
   void add_file(const std::filesystem::path& path);
+  void add_gguf(const std::filesystem::path& path);
   void finish();
   void align(CheckpointTensor& tensor);
 
+  struct MappedPath {
+    std::filesystem::path path;
+    std::span<const std::byte> bytes;  // the whole mapping
+  };
+
+  std::vector<MappedPath> mapped_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::unique_ptr<GgufModel> gguf_;
   std::vector<CheckpointTensor> tensors_;  // sorted by natural_less
   std::vector<std::string> repeated_;
   std::vector<Tensor> copies_;

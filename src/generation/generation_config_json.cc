@@ -4,7 +4,9 @@
 #include "base/error.h"
 #include "base/reference_version.h"
 #include "generation/generation_config_fields.h"
+#include "generation/gguf_generation.h"
 #include "generation/neutral_fields.h"
+#include "gguf/gguf.h"
 
 #include <nlohmann/json.hpp>
 
@@ -271,17 +273,20 @@ GenerationConfig GenerationConfig::from_json(std::string_view text) {
   return config;
 }
 
-GenerationConfig GenerationConfig::from_pretrained(const std::filesystem::path& directory) {
+GenerationConfig GenerationConfig::from_pretrained(const std::filesystem::path& path) {
   GenerationConfig config;
   std::error_code ignored;
-  const auto own = directory / "generation_config.json";
+  const auto own = path / "generation_config.json";
   if (std::filesystem::is_regular_file(own, ignored)) {
     read_object(parse_object(read_text(own), ErrorCode::kCorruptFile, own.string()), config);
     config.neutral.erase("transformers_version");  // of the writer; the next one says its own
     config.validate();
     return config;
   }
-  const auto model = directory / "config.json";
+  const auto model = path / "config.json";
+  const auto gguf =
+      std::filesystem::is_regular_file(model, ignored) ? std::nullopt : find_gguf(path);
+  if (gguf.has_value()) return generation::read_gguf_generation(GgufModel(*gguf).metadata());
   M2_REQUIRE(ErrorCode::kNotFound, std::filesystem::is_regular_file(model, ignored), "neither ",
              own.string(), " nor config.json beside it exists");
   const json object = parse_object(read_text(model), ErrorCode::kCorruptFile, model.string());

@@ -107,10 +107,12 @@ void GgufModel::add_parts(const fs::path& path, std::int64_t count) {
              num_tensors, " tensors");
 }
 
-bool GgufModel::has_tensor(std::string_view name) const {
-  return std::ranges::any_of(files_, [name](const std::unique_ptr<GgufFile>& file) {
-    return std::ranges::find(file->tensors(), name, &GgufTensor::name) != file->tensors().end();
-  });
+const GgufTensor* GgufModel::find_tensor(std::string_view name) const {
+  for (const auto& file : files_) {
+    const auto found = std::ranges::find(file->tensors(), name, &GgufTensor::name);
+    if (found != file->tensors().end()) return &*found;
+  }
+  return nullptr;
 }
 
 std::optional<fs::path> find_gguf(const fs::path& path) {

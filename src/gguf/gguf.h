@@ -43,6 +43,8 @@ class GgufFile {
   [[nodiscard]] const GgufMetadata& metadata() const { return content_.metadata; }
   [[nodiscard]] const std::vector<GgufTensor>& tensors() const { return content_.tensors; }
   [[nodiscard]] const std::filesystem::path& path() const { return file_.path(); }
+  /// The whole mapping.
+  [[nodiscard]] std::span<const std::byte> bytes() const { return file_.bytes(); }
 
  private:
   MappedFile file_;
@@ -59,7 +61,8 @@ class GgufModel {
   /// Of the first file, which has all of it.
   [[nodiscard]] const GgufMetadata& metadata() const { return files_.front()->metadata(); }
   [[nodiscard]] const std::vector<std::unique_ptr<GgufFile>>& files() const { return files_; }
-  [[nodiscard]] bool has_tensor(std::string_view name) const;
+  /// Null when there is none of that name.
+  [[nodiscard]] const GgufTensor* find_tensor(std::string_view name) const;
 
  private:
   void add_parts(const std::filesystem::path& path, std::int64_t count);

@@ -1,6 +1,7 @@
 #include "gguf/metadata.h"
 
-#include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstring>
 #include <limits>
 
@@ -41,6 +42,14 @@ std::optional<std::int64_t> load_integer(const GgufValue& value, std::size_t ind
     default:
       return std::nullopt;
   }
+}
+
+double shortest(float value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value);
+  double decimal = value;
+  std::from_chars(text.data(), end.ptr, decimal);
+  return decimal;
 }
 
 const char* type_name(GgufValueType type) {
@@ -94,7 +103,7 @@ std::optional<double> GgufMetadata::number(std::string_view key) const {
   const GgufValue* value = find(key);
   if (value == nullptr) return std::nullopt;
   if (value->is_array) reject(key, "a number", *value);
-  if (value->type == GgufValueType::kFloat32) return load<float>(value->bytes, 0);
+  if (value->type == GgufValueType::kFloat32) return shortest(load<float>(value->bytes, 0));
   if (value->type == GgufValueType::kFloat64) return load<double>(value->bytes, 0);
   const auto integer = load_integer(*value, 0);
   if (!integer.has_value()) reject(key, "a number", *value);

@@ -58,7 +58,8 @@ class GgufMetadata {
   /// Of any integer type; an array whose elements are all equal counts as one of them (some
   /// writers repeat a number for every layer).
   [[nodiscard]] std::optional<std::int64_t> integer(std::string_view key) const;
-  /// Of any integer or floating type.
+  /// Of any integer or floating type; a float32 as the shortest decimal that is it, so that 1e-6
+  /// is 1e-6.
   [[nodiscard]] std::optional<double> number(std::string_view key) const;
   [[nodiscard]] std::optional<std::vector<std::string_view>> texts(std::string_view key) const;
   [[nodiscard]] std::optional<std::vector<std::int64_t>> integers(std::string_view key) const;

@@ -51,6 +51,11 @@ void GgufWriter::set_uint32(std::string_view key, std::uint32_t value) {
   append(pairs_, value);
 }
 
+void GgufWriter::set_int32(std::string_view key, std::int32_t value) {
+  begin_pair(key, GgufValueType::kInt32);
+  append(pairs_, value);
+}
+
 void GgufWriter::set_float32(std::string_view key, float value) {
   begin_pair(key, GgufValueType::kFloat32);
   append(pairs_, value);

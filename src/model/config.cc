@@ -6,7 +6,9 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "gguf/gguf.h"
 #include "model/config_json.h"
+#include "model/gguf_config.h"
 #include "ops/activation.h"
 
 namespace m2 {
@@ -160,13 +162,19 @@ MiniMaxM2Config MiniMaxM2Config::from_json(std::string_view text, const ConfigOp
   return config;
 }
 
-MiniMaxM2Config MiniMaxM2Config::from_pretrained(const std::filesystem::path& directory,
+MiniMaxM2Config MiniMaxM2Config::from_pretrained(const std::filesystem::path& path,
                                                  const ConfigOptions& options) {
-  const auto path = directory / "config.json";
-  const MappedFile file(path);
-  const auto bytes = file.bytes();
-  MiniMaxM2Config config = read_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()},
-                                       path.string(), options);
+  const auto own = path / "config.json";
+  const auto gguf = std::filesystem::exists(own) ? std::nullopt : find_gguf(path);
+  MiniMaxM2Config config;
+  if (gguf.has_value()) {
+    config = read_config(gguf_config_json(GgufModel(*gguf)), gguf->string(), options);
+  } else {
+    const MappedFile file(own);
+    const auto bytes = file.bytes();
+    config = read_config({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, own.string(),
+                         options);
+  }
   config.validate();
   return config;
 }

@@ -18,14 +18,6 @@ void warn(const ConfigOptions& options, std::string sentence) {
   if (options.warnings != nullptr) options.warnings->push_back(std::move(sentence));
 }
 
-// The partial factor that gives exactly `rotary_dim` when multiplied and truncated.
-double partial_factor_of(std::int64_t rotary_dim, std::int64_t head_dim) {
-  const auto dim = static_cast<double>(head_dim);
-  const double factor = static_cast<double>(rotary_dim) / dim;
-  if (static_cast<std::int64_t>(factor * dim) >= rotary_dim) return factor;
-  return std::nextafter(factor, std::numeric_limits<double>::infinity());
-}
-
 void apply_rotary_dim(JsonFields& fields, MiniMaxM2Config& config, const ConfigOptions& options) {
   const Json* value = fields.find_value("rotary_dim");
   if (value == nullptr || options.strict) return;
@@ -59,6 +51,13 @@ Json read_rope_settings(JsonFields& fields, MiniMaxM2Config& config, const Confi
 }
 
 }  // namespace
+
+double partial_factor_of(std::int64_t rotary_dim, std::int64_t head_dim) {
+  const auto dim = static_cast<double>(head_dim);
+  const double factor = static_cast<double>(rotary_dim) / dim;
+  if (static_cast<std::int64_t>(factor * dim) >= rotary_dim) return factor;
+  return std::nextafter(factor, std::numeric_limits<double>::infinity());
+}
 
 QuantizationConfig read_quantization(const Json& value, const std::string& where) {
   JsonFields quantization(value, where);

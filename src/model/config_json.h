@@ -13,6 +13,9 @@ namespace m2 {
 MiniMaxM2Config read_config(std::string_view text, const std::string& file,
                             const ConfigOptions& options);
 
+/// The partial factor that gives exactly `rotary_dim` when multiplied and truncated.
+double partial_factor_of(std::int64_t rotary_dim, std::int64_t head_dim);
+
 /// The object at `quantization_config`. `where` is put before keys in messages.
 QuantizationConfig read_quantization(const nlohmann::ordered_json& value, const std::string& where);
 

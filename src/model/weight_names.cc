@@ -1,5 +1,6 @@
 #include "model/weight_names.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
@@ -19,7 +20,8 @@ constexpr std::array<PartName, kNumModelParts> kModelNames = {{
     {Part::kNorm, "norm.weight"},
 }};
 
-constexpr std::array<PartName, kNumLayerParts> kLayerNames = {{
+// All but the stacked ones.
+constexpr std::array<PartName, kNumLayerParts - 2> kLayerNames = {{
     {Part::kInputNorm, "input_layernorm.weight"},
     {Part::kPostAttentionNorm, "post_attention_layernorm.weight"},
     {Part::kQNorm, "self_attn.q_norm.weight"},
@@ -35,16 +37,39 @@ constexpr std::array<PartName, kNumLayerParts> kLayerNames = {{
     {Part::kFusedDown, "block_sparse_moe.experts.down_proj", "mlp.experts.down_proj"},
 }};
 
-// After "experts.N."; the fused tensor that holds them all.
+// In GGUF files: as they are, or after "blk.N.".
+constexpr std::array<PartName, kNumModelParts> kGgufModelNames = {{
+    {Part::kEmbedTokens, "token_embd.weight"},
+    {Part::kLmHead, "output.weight"},
+    {Part::kNorm, "output_norm.weight"},
+}};
+constexpr std::array kGgufLayerNames = {
+    PartName{Part::kInputNorm, "attn_norm.weight"},
+    PartName{Part::kPostAttentionNorm, "ffn_norm.weight"},
+    PartName{Part::kQNorm, "attn_q_norm.weight"},
+    PartName{Part::kKNorm, "attn_k_norm.weight"},
+    PartName{Part::kQ, "attn_q.weight"},
+    PartName{Part::kK, "attn_k.weight"},
+    PartName{Part::kV, "attn_v.weight"},
+    PartName{Part::kAttnOut, "attn_output.weight"},
+    PartName{Part::kGate, "ffn_gate_inp.weight"},
+    PartName{Part::kCorrectionBias, "exp_probs_b.bias"},
+    PartName{Part::kFusedDown, "ffn_down_exps.weight"},
+    PartName{Part::kStackedGate, "ffn_gate_exps.weight"},
+    PartName{Part::kStackedUp, "ffn_up_exps.weight"},
+};
+
+// After "experts.N."; the tensors that hold them all.
 struct ExpertName {
   Part part;
   std::string_view name;
   Part fused;
+  Part stacked;
 };
 constexpr std::array<ExpertName, kNumExpertParts> kExpertNames = {{
-    {Part::kExpertGate, "w1.weight", Part::kFusedGateUp},
-    {Part::kExpertUp, "w3.weight", Part::kFusedGateUp},
-    {Part::kExpertDown, "w2.weight", Part::kFusedDown},
+    {Part::kExpertGate, "w1.weight", Part::kFusedGateUp, Part::kStackedGate},
+    {Part::kExpertUp, "w3.weight", Part::kFusedGateUp, Part::kStackedUp},
+    {Part::kExpertDown, "w2.weight", Part::kFusedDown, Part::kFusedDown},
 }};
 
 constexpr std::string_view kHubBlock = "block_sparse_moe.";
@@ -83,6 +108,19 @@ std::optional<Place> parse_layer_name(std::string_view name, std::int64_t layer)
   return std::nullopt;
 }
 
+std::optional<Place> parse_gguf_name(std::string_view name) {
+  for (const auto& entry : kGgufModelNames) {
+    if (name == entry.name) return Place{entry.part};
+  }
+  if (!take_prefix(name, "blk.")) return std::nullopt;
+  const auto layer = take_number(name);
+  if (!layer.has_value()) return std::nullopt;
+  for (const auto& entry : kGgufLayerNames) {
+    if (name == entry.name) return Place{entry.part, *layer};
+  }
+  return std::nullopt;
+}
+
 std::string joined(std::string_view prefix, std::string_view name) {
   return std::string(prefix).append(name);
 }
@@ -105,6 +143,8 @@ Part expert_part(std::size_t index) { return kExpertNames[index].part; }
 
 Part fused_part(Part expert_part) { return kExpertNames[expert_index(expert_part)].fused; }
 
+Part stacked_part(Part expert_part) { return kExpertNames[expert_index(expert_part)].stacked; }
+
 std::string TensorName::both(std::string_view suffix) const {
   std::string text = joined(hub, suffix);
   if (internal == hub) return text;
@@ -117,6 +157,7 @@ std::string TensorName::both(std::string_view suffix) const {
 }
 
 std::optional<Place> parse_tensor_name(std::string_view name) {
+  if (const auto place = parse_gguf_name(name)) return place;
   take_prefix(name, "model.");
   for (const auto& entry : kModelNames) {
     if (name == entry.name) return Place{entry.part};
@@ -135,10 +176,24 @@ TensorName tensor_name(const Place& place) {
     const std::string name = joined(place.part == Part::kLmHead ? "" : "model.", entry.name);
     return {name, name};
   }
+  if (place.part == Part::kStackedGate || place.part == Part::kStackedUp) {
+    const std::string name = gguf_name(place);
+    return {name, name};
+  }
   const auto& entry = kLayerNames[layer_index(place.part)];
   const std::string prefix = layer_prefix(place.layer);
   return {joined(prefix, entry.name),
           joined(prefix, entry.internal.empty() ? entry.name : entry.internal)};
+}
+
+std::string gguf_name(const Place& place) {
+  if (place.layer < 0) {
+    return std::string(kGgufModelNames[static_cast<std::size_t>(place.part)].name);
+  }
+  const auto* entry = std::ranges::find(kGgufLayerNames, place.part, &PartName::part);
+  M2_CHECK(entry != kGgufLayerNames.end(), "no tensor of a GGUF file holds part ",
+           static_cast<int>(place.part));
+  return ("blk." + std::to_string(place.layer) + ".").append(entry->name);
 }
 
 TensorName expert_list_name(Part part, std::int64_t layer, const std::string& experts) {

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
+#include "gguf/gguf.h"
 #include "m2/config.h"
 #include "model/inspect.h"
 #include "model/weights.h"
@@ -80,7 +81,8 @@ std::vector<std::int64_t> usual_contexts(std::int64_t longest) {
 
 bool has_weights(const std::filesystem::path& directory) {
   return std::filesystem::exists(directory / "model.safetensors") ||
-         std::filesystem::exists(directory / "model.safetensors.index.json");
+         std::filesystem::exists(directory / "model.safetensors.index.json") ||
+         find_gguf(directory).has_value();
 }
 
 }  // namespace

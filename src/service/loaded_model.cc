@@ -13,8 +13,7 @@ namespace m2 {
 
 namespace {
 
-std::filesystem::path find_directory(const std::string& name,
-                                     const FromPretrainedOptions& options) {
+std::filesystem::path find_path(const std::string& name, const FromPretrainedOptions& options) {
   HubOptions hub;
   hub.revision = options.revision;
   hub.cache_dir = options.cache_dir;
@@ -25,24 +24,34 @@ std::filesystem::path find_directory(const std::string& name,
   return hub::model_directory(name, hub);
 }
 
+// A model without a tokenizer can still compute.
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& path) {
+  try {
+    return Tokenizer::from_pretrained(path);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kNotFound) throw;
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 LoadedModel::LoadedModel(const std::string& name, const FromPretrainedOptions& options)
-    : directory_(find_directory(name, options)),
-      model_(MiniMaxM2ForCausalLM::from_pretrained(directory_.string(), options, &info_)) {
-  if (!std::filesystem::exists(directory_ / "tokenizer.json")) return;
-  tokenizer_ = Tokenizer::from_pretrained(directory_);
-  M2_REQUIRE(
-      ErrorCode::kCorruptFile, std::cmp_less_equal(tokenizer_->id_limit(), config().vocab_size),
-      (directory_ / "tokenizer.json").string(), ": token ids up to ", tokenizer_->id_limit() - 1,
-      ", but vocab_size of config.json is ", config().vocab_size);
+    : path_(find_path(name, options)),
+      model_(MiniMaxM2ForCausalLM::from_pretrained(path_.string(), options, &info_)) {
+  tokenizer_ = find_tokenizer(path_);
+  if (!tokenizer_.has_value()) return;
+  M2_REQUIRE(ErrorCode::kCorruptFile,
+             std::cmp_less_equal(tokenizer_->id_limit(), config().vocab_size), path_.string(),
+             ": the tokenizer has ids up to ", tokenizer_->id_limit() - 1,
+             ", but the model's vocab_size is ", config().vocab_size);
 }
 
 CausalLm& LoadedModel::causal_lm() { return *model_.impl().causal_lm; }
 
 const Tokenizer& LoadedModel::tokenizer() const {
-  M2_REQUIRE(ErrorCode::kNotFound, tokenizer_.has_value(), directory_.string(),
-             ": there is no tokenizer.json");
+  M2_REQUIRE(ErrorCode::kNotFound, tokenizer_.has_value(), path_.string(),
+             ": there is no tokenizer");
   return *tokenizer_;
 }
 

@@ -1,4 +1,4 @@
-// Everything that a model directory holds, ready to run.
+// Everything that a model directory or GGUF file holds, ready to run.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,15 @@
 
 namespace m2 {
 
-/// The causal LM, and the tokenizer where the directory has one.
+/// The causal LM, and the tokenizer where the model comes with one.
 class LoadedModel {
  public:
-  /// `name`: a directory or a hub id. Throws what the parts throw: kNotFound, kCorruptFile,
-  /// kUnsupported, ...
+  /// `name`: a directory, a GGUF file or a hub id. Throws what the parts throw: kNotFound,
+  /// kCorruptFile, kUnsupported, ...
   LoadedModel(const std::string& name, const FromPretrainedOptions& options);
 
-  [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+  /// The model's directory or GGUF file.
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const MiniMaxM2Config& config() const { return model_.config(); }
   [[nodiscard]] const GenerationConfig& generation_config() const {
     return model_.generation_config();
@@ -35,7 +36,7 @@ class LoadedModel {
   [[nodiscard]] CausalLm& causal_lm();
   [[nodiscard]] MiniMaxM2& model() { return causal_lm().decoder(); }
   [[nodiscard]] bool has_tokenizer() const { return tokenizer_.has_value(); }
-  /// Throws kNotFound when the directory has no tokenizer.json.
+  /// Throws kNotFound when the model comes without one.
   [[nodiscard]] const Tokenizer& tokenizer() const;
 
   /// One more than the largest token id that may be chosen.
@@ -51,7 +52,7 @@ class LoadedModel {
   [[nodiscard]] std::int64_t default_context() const;
 
  private:
-  std::filesystem::path directory_;
+  std::filesystem::path path_;
   LoadingInfo info_;
   MiniMaxM2ForCausalLM model_;
   std::optional<Tokenizer> tokenizer_;

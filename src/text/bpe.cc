@@ -62,6 +62,22 @@ Bpe::Bpe(Vocabulary vocabulary, std::span<const MergeText> merges, BpeOptions op
   reachable_ = std::make_unique<std::atomic<Reachable>[]>(vocabulary_.id_limit());
 }
 
+std::vector<std::pair<TokenId, TokenId>> Bpe::merges() const {
+  std::vector<std::pair<uint64_t, uint64_t>> by_rank;
+  for (const uint64_t bucket : merge_buckets_) {
+    if (bucket == kEmptyBucket) continue;
+    by_rank.emplace_back(bucket & ((uint64_t{1} << kRankBits) - 1), bucket >> kRankBits);
+  }
+  std::ranges::sort(by_rank);
+  std::vector<std::pair<TokenId, TokenId>> merges;
+  merges.reserve(by_rank.size());
+  for (const auto& [rank, pair] : by_rank) {
+    merges.emplace_back(static_cast<TokenId>(pair >> kIdBits),
+                        static_cast<TokenId>(pair & ((uint64_t{1} << kIdBits) - 1)));
+  }
+  return merges;
+}
+
 TokenId Bpe::find_merged(std::string_view left, std::string_view right, TokenId left_id,
                          TokenId right_id) const {
   const std::string& prefix = options_.continuing_subword_prefix;

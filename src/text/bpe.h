@@ -37,6 +37,8 @@ class Bpe {
   Bpe(Vocabulary vocabulary, std::span<const MergeText> merges, BpeOptions options);
 
   [[nodiscard]] const Vocabulary& vocabulary() const { return vocabulary_; }
+  /// The pairs that are merged, in order of rank.
+  [[nodiscard]] std::vector<std::pair<TokenId, TokenId>> merges() const;
 
  private:
   friend class BpeEncoder;

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "base/mapped_file.h"
+#include "gguf/gguf.h"
+#include "text/gguf_tokenizer.h"
 #include "text/tokenizer_impl.h"
 
 namespace m2 {
@@ -19,6 +21,22 @@ void check_size(const std::filesystem::path& path, const MappedFile& file) {
 
 }  // namespace
 
+TokenizerFiles read_tokenizer_files(const std::filesystem::path& path) {
+  const auto own = path / "tokenizer.json";
+  if (!std::filesystem::exists(own)) {
+    if (const auto gguf = find_gguf(path)) return read_gguf_tokenizer(GgufModel(*gguf).metadata());
+  }
+  const MappedFile file(own);
+  check_size(own, file);
+  TokenizerConfig config;
+  if (const auto settings = path / "tokenizer_config.json"; std::filesystem::exists(settings)) {
+    const MappedFile config_file(settings);
+    config = parse_tokenizer_config(view_of(config_file));
+  }
+  TokenizerSpec spec = parse_tokenizer_json(view_of(file));
+  return {std::move(spec), std::move(config)};
+}
+
 Tokenizer::Tokenizer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
 Tokenizer Tokenizer::from_json(std::string_view json) {
@@ -31,15 +49,9 @@ Tokenizer Tokenizer::from_file(const std::filesystem::path& path) {
   return from_json(view_of(file));
 }
 
-Tokenizer Tokenizer::from_pretrained(const std::filesystem::path& directory) {
-  const MappedFile file(directory / "tokenizer.json");
-  check_size(file.path(), file);
-  TokenizerConfig config;
-  if (const auto path = directory / "tokenizer_config.json"; std::filesystem::exists(path)) {
-    const MappedFile config_file(path);
-    config = parse_tokenizer_config(view_of(config_file));
-  }
-  return Tokenizer(std::make_shared<const Impl>(parse_tokenizer_json(view_of(file)), config));
+Tokenizer Tokenizer::from_pretrained(const std::filesystem::path& path) {
+  TokenizerFiles files = read_tokenizer_files(path);
+  return Tokenizer(std::make_shared<const Impl>(std::move(files.spec), files.config));
 }
 
 std::vector<TokenId> Tokenizer::encode_ids(const TextInput& input,

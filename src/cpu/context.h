@@ -77,8 +77,7 @@ void moe_route(const MoeRouteArgs& args, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
 void random_fill(const RandomFillArgs& args, Context& context);
 
-/// Whether products with the weight take quantised activations: it is in strips. Throws
-/// kUnsupported for formats without a kernel.
+/// Whether products with the weight take quantised activations: it is in strips.
 [[nodiscard]] bool takes_codes(const WeightView& weight);
 
 /// Rows of the input [T, K] f32 into context.quantized_input, on all threads where it is worth it.

@@ -72,7 +72,7 @@ void generate_ids(const GenerateOptions& options) {
 
 void continue_text(const GenerateOptions& options, const std::string& prompt) {
   const auto loaded = load_model(options.session.model);
-  TextGenerator generator(*loaded, options.session.context);
+  TextGenerator generator(*loaded, generator_options(options.session));
   const InterruptScope interrupt;
   const TextResult result = generator.generate(
       loaded->tokenizer().encode_ids(prompt), generation_config_of(options.session.generation),

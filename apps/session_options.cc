@@ -22,6 +22,12 @@ void add_session_options(CLI::App& command, SessionOptions& options) {
       .add_option("-c,--context", options.context,
                   "Tokens of context (default: the model's, if half of the free memory holds it)")
       ->check(CLI::PositiveNumber);
+  command
+      .add_option(
+          "--kv-cache-dtype", options.kv_cache_dtype,
+          "Type of the KV cache: \"float32\", \"bfloat16\" or \"int8\"; auto takes bfloat16 on "
+          "a GPU and float32 elsewhere")
+      ->capture_default_str();
   command.add_flag("--stats", options.stats, "Print speed and peak memory on standard error");
   add_generation_options(command, options.generation);
 }
@@ -31,13 +37,17 @@ Session open_session(const SessionOptions& options) {
   std::string tools;
   if (!options.tools_file.empty()) tools = read_json(options.tools_file).dump();
   session.loaded = load_model(options.model);
-  session.generator = std::make_unique<TextGenerator>(*session.loaded, options.context);
+  session.generator = std::make_unique<TextGenerator>(*session.loaded, generator_options(options));
   session.chat = std::make_unique<ChatSession>(
       *session.generator, ChatTemplate::from_directory(session.loaded->path()),
       ChatSessionOptions{.tools_json = std::move(tools),
                          .system = options.system,
                          .enable_thinking = options.thinking != "off"});
   return session;
+}
+
+TextGeneratorOptions generator_options(const SessionOptions& options) {
+  return {.context = options.context, .kv_cache_dtype = options.kv_cache_dtype};
 }
 
 ThinkingDisplay thinking_display(const SessionOptions& options) {

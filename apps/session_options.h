@@ -22,6 +22,7 @@ struct SessionOptions {
   std::string system;
   std::string thinking = "auto";
   std::int64_t context = 0;
+  std::string kv_cache_dtype = "auto";
   bool stats = false;
 };
 
@@ -34,6 +35,8 @@ struct Session {
   std::unique_ptr<ChatSession> chat;
 };
 Session open_session(const SessionOptions& options);
+
+TextGeneratorOptions generator_options(const SessionOptions& options);
 
 ThinkingDisplay thinking_display(const SessionOptions& options);
 

@@ -205,9 +205,9 @@ class AttentionCall {
     for (std::int64_t key = call.first_key; key < call.end_key; ++key) {
       const auto i = static_cast<std::size_t>(key);
       const std::int64_t block = block_of(tile, origin + key);
-      const bool codes = block >= kFirstQuantizedBlock;
+      const bool codes = cache.has_codes(block);
       const std::int64_t row =
-          row_of(tile, codes ? block - kFirstQuantizedBlock : block, (origin + key) % block_size_);
+          row_of(tile, block % kFirstQuantizedBlock, (origin + key) % block_size_);
       keys.keys[i] = vector(codes ? quantized.keys : cache.keys, row);
       keys.values[i] = vector(codes ? quantized.values : cache.values, row);
       keys.key_groups[i] = codes ? groups(quantized.key_groups, row) : nullptr;
@@ -264,8 +264,8 @@ class AttentionCall {
     if (num_keys == 0) return;
     std::vector<float> value(static_cast<std::size_t>(head_dim_));
     for (std::int64_t key = 0; key < num_keys; ++key) {
-      load_vector(args_.cache, KvPart::kValues, block_of(tile, key), tile.kv_head,
-                  key % block_size_, value);
+      load_vector(args_.cache, KvPart::kValues,
+                  {block_of(tile, key), tile.kv_head, key % block_size_}, value);
       for (std::size_t dim = 0; dim < value.size(); ++dim) output[dim] += value[dim];
     }
     for (std::int64_t dim = 0; dim < head_dim_; ++dim) output[dim] /= static_cast<float>(num_keys);

@@ -53,6 +53,8 @@ void kv_append(const KvAppendArgs& args, Context& context) {
     case KvFormat::kBF16:
       launch<__nv_bfloat16>(args, context);
       break;
+    case KvFormat::kInt8:
+      fail(ErrorCode::kUnsupported, "cuda: kv_append: an INT8 cache is not supported");
   }
   check_launch("kv_append");
 }

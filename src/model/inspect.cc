@@ -140,14 +140,14 @@ std::map<DType, std::int64_t> bytes_by_dtype(const Checkpoint& checkpoint) {
   return bytes;
 }
 
-std::int64_t kv_bytes_per_token(const MiniMaxM2Config& config, DType cache_dtype) {
-  return config.num_hidden_layers * 2 * config.num_key_value_heads * config.head_dim *
-         static_cast<std::int64_t>(dtype_size(cache_dtype));
+std::int64_t kv_bytes_per_token(const MiniMaxM2Config& config, KvFormat format) {
+  return config.num_hidden_layers * 2 * config.num_key_value_heads *
+         kv_vector_bytes(format, config.head_dim);
 }
 
-std::int64_t memory_bytes(const MiniMaxM2Config& config, std::int64_t weight_bytes,
-                          DType cache_dtype, std::int64_t num_tokens) {
-  return weight_bytes + num_tokens * kv_bytes_per_token(config, cache_dtype);
+std::int64_t memory_bytes(const MiniMaxM2Config& config, std::int64_t weight_bytes, KvFormat format,
+                          std::int64_t num_tokens) {
+  return weight_bytes + num_tokens * kv_bytes_per_token(config, format);
 }
 
 }  // namespace m2

@@ -6,8 +6,9 @@
 #include <map>
 
 #include "m2/config.h"
-#include "model/weights.h"
 #include "m2/dtype.h"
+#include "model/weights.h"
+#include "ops/kv_cache_view.h"
 
 namespace m2 {
 
@@ -47,10 +48,10 @@ ComponentSizes stored_bytes(const ModelWeights& weights);
 std::map<DType, std::int64_t> bytes_by_dtype(const Checkpoint& checkpoint);
 
 /// Keys and values of one token in all layers.
-std::int64_t kv_bytes_per_token(const MiniMaxM2Config& config, DType cache_dtype);
+std::int64_t kv_bytes_per_token(const MiniMaxM2Config& config, KvFormat format);
 
 /// Weights and KV cache for `num_tokens` tokens of context in all sequences together.
-std::int64_t memory_bytes(const MiniMaxM2Config& config, std::int64_t weight_bytes,
-                          DType cache_dtype, std::int64_t num_tokens);
+std::int64_t memory_bytes(const MiniMaxM2Config& config, std::int64_t weight_bytes, KvFormat format,
+                          std::int64_t num_tokens);
 
 }  // namespace m2

@@ -19,7 +19,34 @@ std::int32_t count_blocks(const KvCacheOptions& options) {
   return static_cast<std::int32_t>(blocks);
 }
 
+// To `shape` [P, ...] with the blocks that it holds.
+void grow_tensor(Backend& backend, DType dtype, const Shape& shape, Tensor& tensor) {
+  const TensorView held = tensor.present() ? tensor.view() : TensorView();
+  if (held.present() && held.shape[0] >= shape[0]) return;
+  Tensor larger = backend.allocate(dtype, shape);
+  if (held.present() && held.num_elements() > 0) {
+    backend.copy(held, {larger.view().data, held.dtype, held.shape});
+    backend.synchronize();  // the old memory goes
+  }
+  tensor = std::move(larger);
+}
+
+// The blocks of [P, ...], flat: [count, numbers in a block].
+TensorView blocks_of(const Tensor& tensor, const BlockRun& run) {
+  const TensorView& all = tensor.view();
+  const std::int64_t numbers = all.num_elements() / all.shape[0];
+  const std::size_t bytes = static_cast<std::size_t>(numbers) * dtype_size(all.dtype);
+  return {static_cast<std::byte*>(all.data) + static_cast<std::size_t>(run.first) * bytes,
+          all.dtype,
+          {run.count, numbers}};
+}
+
 }  // namespace
+
+KvFormat default_kv_format(const Placement& placement) {
+  const auto is_device = [](const auto& backend) { return !backend->host_accessible(); };
+  return std::ranges::any_of(placement.layers, is_device) ? KvFormat::kBF16 : KvFormat::kF32;
+}
 
 KvCache::KvCache(const Placement& placement, const MiniMaxM2Config& config,
                  const KvCacheOptions& options)
@@ -30,6 +57,9 @@ KvCache::KvCache(const Placement& placement, const MiniMaxM2Config& config,
       allocator_(count_blocks(options)),
       host_(std::make_shared<ReferenceBackend>()) {
   for (const auto& backend : placement_.layers) {
+    M2_REQUIRE(ErrorCode::kUnsupported, format_ != KvFormat::kInt8 || backend->host_accessible(),
+               "KV cache: ", backend->description(),
+               " does not read int8; use \"bfloat16\" or \"float32\"");
     const bool away = options.offloading && !backend->host_accessible();
     used_.push_back(away || options.one_pass ? shared_storage(*backend) : add_storage(*backend));
     storage_.push_back(away ? add_storage(*host_) : used_.back());
@@ -37,10 +67,9 @@ KvCache::KvCache(const Placement& placement, const MiniMaxM2Config& config,
 }
 
 std::size_t KvCache::add_storage(Backend& backend) {
-  backends_.push_back(&backend);
-  keys_.push_back(allocate(backend, allocator_.num_blocks()));
-  values_.push_back(allocate(backend, allocator_.num_blocks()));
-  return backends_.size() - 1;
+  storages_.push_back({.backend = &backend});
+  grow(storages_.back(), allocator_.num_blocks());
+  return storages_.size() - 1;
 }
 
 std::size_t KvCache::shared_storage(Backend& backend) {
@@ -49,17 +78,34 @@ std::size_t KvCache::shared_storage(Backend& backend) {
   return shared_[&backend] = add_storage(backend);
 }
 
-// [P, Nkv, B, D]
-Tensor KvCache::allocate(Backend& backend, std::int32_t num_blocks) const {
-  return backend.allocate(storage_dtype(format_),
-                          {num_blocks, block_shape_[0], block_shape_[1], block_shape_[2]});
+// One tensor after the other, so that only one exists twice. Those of a call that ran out of memory
+// later are large enough already.
+void KvCache::grow(Storage& storage, std::int32_t num_blocks) const {
+  const std::int64_t head_dim = block_shape_[2];
+  const Shape vectors = {num_blocks, block_shape_[0], block_shape_[1], head_dim};
+  grow_tensor(*storage.backend, storage_dtype(format_), vectors, storage.keys);
+  grow_tensor(*storage.backend, storage_dtype(format_), vectors, storage.values);
+  if (format_ != KvFormat::kInt8) return;
+  const Shape groups = {num_blocks, block_shape_[0], block_shape_[1],
+                        head_dim / int8_group_size(head_dim), 2};
+  grow_tensor(*storage.backend, DType::kF32, groups, storage.key_groups);
+  grow_tensor(*storage.backend, DType::kF32, groups, storage.value_groups);
 }
 
 KvCacheView KvCache::layer(std::size_t layer) const {
-  return {.keys = keys_[used_[layer]].view(),
-          .values = values_[used_[layer]].view(),
-          .format = format_,
-          .quantized = quantized_ != nullptr ? quantized_->layer(layer) : QuantizedBlocksView()};
+  const Storage& storage = storages_[used_[layer]];
+  KvCacheView view = {
+      .keys = storage.keys.view(), .values = storage.values.view(), .format = format_};
+  if (quantized_ != nullptr) view.quantized = quantized_->layer(layer);
+  if (format_ == KvFormat::kInt8) {
+    view.quantized = {.keys = view.keys,
+                      .values = view.values,
+                      .key_groups = storage.key_groups.view(),
+                      .value_groups = storage.value_groups.view(),
+                      .bits = 8,
+                      .group_size = int8_group_size(block_shape_[2])};
+  }
+  return view;
 }
 
 void KvCache::attach(const QuantizedPool& pool) {
@@ -79,30 +125,8 @@ bool KvCache::has_block(std::int32_t block) const {
 void KvCache::grow(std::int64_t num_tokens) {
   const KvCacheOptions options = {.num_tokens = num_tokens, .block_size = block_size_};
   const std::int32_t num_blocks = count_blocks(options);
-  // One tensor after the other, so that only one exists twice.
-  for (std::size_t storage = 0; storage < keys_.size(); ++storage) {
-    for (Tensor* tensor : {&keys_[storage], &values_[storage]}) {
-      const TensorView held = tensor->view();
-      if (held.shape[0] >= num_blocks) continue;  // of a call that ran out of memory later
-      Backend& backend = *backends_[storage];
-      Tensor larger = allocate(backend, num_blocks);
-      if (held.num_elements() > 0) {
-        backend.copy(held, {larger.view().data, held.dtype, held.shape});
-        backend.synchronize();  // the old memory goes
-      }
-      *tensor = std::move(larger);
-    }
-  }
+  for (Storage& storage : storages_) grow(storage, num_blocks);
   allocator_.grow(num_blocks);
-}
-
-// The blocks of [P, Nkv, B, D], as [count, Nkv, B, D].
-TensorView KvCache::blocks_of(const Tensor& tensor, const BlockRun& run) const {
-  const TensorView& all = tensor.view();
-  const auto bytes = static_cast<std::size_t>(block_shape_.num_elements()) * dtype_size(all.dtype);
-  return {static_cast<std::byte*>(all.data) + static_cast<std::size_t>(run.first) * bytes,
-          all.dtype,
-          {run.count, block_shape_[0], block_shape_[1], block_shape_[2]}};
 }
 
 // The block of [P, Nkv, B, D], as [Nkv, B, D].
@@ -113,63 +137,65 @@ TensorView KvCache::block_of(const Tensor& tensor, std::int32_t block) const {
 
 void KvCache::upload(std::size_t layer, std::span<const BlockRun> runs) {
   if (used_[layer] == storage_[layer]) return;
-  Backend& backend = *backends_[used_[layer]];
-  for (auto* tensors : {&keys_, &values_}) {
-    const Tensor& from = (*tensors)[storage_[layer]];
-    const Tensor& to = (*tensors)[used_[layer]];
-    for (const BlockRun& run : runs) backend.upload(blocks_of(from, run), blocks_of(to, run));
+  const Storage& from = storages_[storage_[layer]];
+  const Storage& to = storages_[used_[layer]];
+  for (const KvPart part : {KvPart::kKeys, KvPart::kValues}) {
+    for (const BlockRun& run : runs) {
+      to.backend->upload(blocks_of(from.part(part), run), blocks_of(to.part(part), run));
+    }
   }
 }
 
 void KvCache::download(std::size_t layer, std::span<const BlockRun> runs) {
   if (used_[layer] == storage_[layer]) return;
-  Backend& backend = *backends_[used_[layer]];
-  for (auto* tensors : {&keys_, &values_}) {
-    const Tensor& from = (*tensors)[used_[layer]];
-    const Tensor& to = (*tensors)[storage_[layer]];
-    for (const BlockRun& run : runs) backend.download(blocks_of(from, run), blocks_of(to, run));
+  const Storage& from = storages_[used_[layer]];
+  const Storage& to = storages_[storage_[layer]];
+  for (const KvPart part : {KvPart::kKeys, KvPart::kValues}) {
+    for (const BlockRun& run : runs) {
+      from.backend->download(blocks_of(from.part(part), run), blocks_of(to.part(part), run));
+    }
   }
 }
 
 void KvCache::copy_block(std::int32_t from, std::int32_t to) {
-  for (std::size_t storage = 0; storage < keys_.size(); ++storage) {
-    Backend& backend = *backends_[storage];
-    backend.copy(block_of(keys_[storage], from), block_of(keys_[storage], to));
-    backend.copy(block_of(values_[storage], from), block_of(values_[storage], to));
+  for (Storage& storage : storages_) {
+    for (const Tensor* tensor :
+         {&storage.keys, &storage.values, &storage.key_groups, &storage.value_groups}) {
+      if (!tensor->present()) continue;
+      storage.backend->copy(blocks_of(*tensor, {from, 1}), blocks_of(*tensor, {to, 1}));
+    }
   }
 }
 
 void KvCache::read_block(std::size_t layer, std::int32_t block, KvPart part,
                          const TensorView& host) const {
-  if (block >= kFirstQuantizedBlock) return read_quantized(layer, block, part, host);
-  const TensorView stored =
-      block_of(part == KvPart::kKeys ? keys_[storage_[layer]] : values_[storage_[layer]], block);
-  Backend& backend = *backends_[storage_[layer]];
-  if (stored.dtype == DType::kF32) return backend.download(stored, host);
+  if (this->layer(layer).has_codes(block)) return read_codes(layer, block, part, host);
+  const Storage& storage = storages_[storage_[layer]];
+  const TensorView stored = block_of(storage.part(part), block);
+  if (stored.dtype == DType::kF32) return storage.backend->download(stored, host);
   const Tensor copy(stored.dtype, stored.shape);
-  backend.download(stored, copy.view());
+  storage.backend->download(stored, copy.view());
   for (std::int64_t i = 0; i < host.num_elements(); ++i) {
     host.as<float>()[i] = load_float(copy.view().data, stored.dtype, i);
   }
 }
 
-void KvCache::read_quantized(std::size_t layer, std::int32_t block, KvPart part,
-                             const TensorView& host) const {
+void KvCache::read_codes(std::size_t layer, std::int32_t block, KvPart part,
+                         const TensorView& host) const {
   const KvCacheView view = this->layer(layer);
   const std::int64_t dim = block_shape_[2];
   for (std::int64_t head = 0; head < block_shape_[0]; ++head) {
     for (std::int64_t offset = 0; offset < block_size_; ++offset) {
       float* to = host.as<float>() + (head * block_size_ + offset) * dim;
-      load_vector(view, part, block, head, offset, {to, static_cast<std::size_t>(dim)});
+      load_vector(view, part, {block, head, offset}, {to, static_cast<std::size_t>(dim)});
     }
   }
 }
 
 void KvCache::write_block(std::size_t layer, std::int32_t block, KvPart part,
                           const TensorView& host) {
-  backends_[storage_[layer]]->upload(
-      host,
-      block_of(part == KvPart::kKeys ? keys_[storage_[layer]] : values_[storage_[layer]], block));
+  const Storage& storage = storages_[storage_[layer]];
+  storage.backend->upload(host, block_of(storage.part(part), block));
 }
 
 }  // namespace m2

@@ -26,6 +26,10 @@ struct KvCacheOptions {
   bool offloading = false;
 };
 
+/// What the engine stores when nobody says: BF16 where a device is, whose fast attention reads it;
+/// on the processor alone F32, ...
+[[nodiscard]] KvFormat default_kv_format(const Placement& placement);
+
 /// Blocks first .. first + count - 1.
 struct BlockRun {
   std::int32_t first;
@@ -36,6 +40,7 @@ struct BlockRun {
 class KvCache {
  public:
   /// The keys and values of a layer lie in the memory of the layer's backend, unless offloaded.
+  /// Throws kUnsupported for kInt8 on a backend that does not work in the host's memory.
   KvCache(const Placement& placement, const MiniMaxM2Config& config, const KvCacheOptions& options);
 
   [[nodiscard]] BlockAllocator& allocator() { return allocator_; }
@@ -68,12 +73,21 @@ class KvCache {
   void write_block(std::size_t layer, std::int32_t block, KvPart part, const TensorView& host);
 
  private:
+  struct Storage {
+    Backend* backend;
+    Tensor keys;          // [P, Nkv, B, D]
+    Tensor values;        // the same
+    Tensor key_groups;    // [P, Nkv, B, D / G, 2] f32 with kInt8, otherwise absent
+    Tensor value_groups;  // the same
+
+    [[nodiscard]] const Tensor& part(KvPart which) const {
+      return which == KvPart::kKeys ? keys : values;
+    }
+  };
   [[nodiscard]] std::size_t add_storage(Backend& backend);
   [[nodiscard]] std::size_t shared_storage(Backend& backend);
-  [[nodiscard]] Tensor allocate(Backend& backend, std::int32_t num_blocks) const;
-  void read_quantized(std::size_t layer, std::int32_t block, KvPart part,
-                      const TensorView& host) const;
-  [[nodiscard]] TensorView blocks_of(const Tensor& tensor, const BlockRun& run) const;
+  void grow(Storage& storage, std::int32_t num_blocks) const;
+  void read_codes(std::size_t layer, std::int32_t block, KvPart part, const TensorView& host) const;
   [[nodiscard]] TensorView block_of(const Tensor& tensor, std::int32_t block) const;
 
   Placement placement_;
@@ -84,11 +98,9 @@ class KvCache {
   const QuantizedPool* quantized_ = nullptr;
   std::shared_ptr<Backend> host_;           // for the memory of offloaded layers
   std::map<Backend*, std::size_t> shared_;  // the storage that layers take turns in
-  std::vector<std::size_t> storage_;        // [L]: which of keys_ and values_ a layer has
-  std::vector<std::size_t> used_;           // [L]: which its operations use
-  std::vector<Backend*> backends_;          // of every storage
-  std::vector<Tensor> keys_;                // storages of [P, Nkv, B, D]
-  std::vector<Tensor> values_;              // the same
+  std::vector<Storage> storages_;
+  std::vector<std::size_t> storage_;  // [L]: which of the storages a layer has
+  std::vector<std::size_t> used_;     // [L]: which its operations use
 };
 
 }  // namespace m2

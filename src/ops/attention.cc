@@ -136,7 +136,7 @@ struct HeadView {
     M2_DCHECK(block >= 0 && (block < cache.num_blocks() || block >= kFirstQuantizedBlock),
               "attention: block ", block, " is outside keys ", cache.keys.shape);
     const std::int64_t kv_head = head / (args.q.shape[1] / cache.num_kv_heads());
-    load_vector(cache, part, block, kv_head, key % cache.block_size(), vector);
+    load_vector(cache, part, {block, kv_head, key % cache.block_size()}, vector);
   }
 };
 

@@ -94,8 +94,9 @@ Json inspect_model(const std::filesystem::path& directory, std::span<const std::
                  {"parameters", sizes_json(parameters)},
                  {"active_parameters", active_parameters(config)}};
   result["parameters"]["total"] = parameters.parameters();
-  result["kv_bytes_per_token"] = {{"F32", kv_bytes_per_token(config, DType::kF32)},
-                                  {"BF16", kv_bytes_per_token(config, DType::kBF16)}};
+  result["kv_bytes_per_token"] = {{"F32", kv_bytes_per_token(config, KvFormat::kF32)},
+                                  {"BF16", kv_bytes_per_token(config, KvFormat::kBF16)},
+                                  {"INT8", kv_bytes_per_token(config, KvFormat::kInt8)}};
   if (has_weights(directory)) {
     result["weights"] = stored_json(config, Checkpoint::open(directory));
   } else {
@@ -110,8 +111,8 @@ Json inspect_model(const std::filesystem::path& directory, std::span<const std::
   for (const std::int64_t context : contexts) {
     result["memory"].push_back(
         {{"context", context},
-         {"kv_f32", context * kv_bytes_per_token(config, DType::kF32)},
-         {"total_f32", memory_bytes(config, weight_bytes, DType::kF32, context)}});
+         {"kv_f32", context * kv_bytes_per_token(config, KvFormat::kF32)},
+         {"total_f32", memory_bytes(config, weight_bytes, KvFormat::kF32, context)}});
   }
   return result;
 }

@@ -67,10 +67,10 @@ GenerateOutput LoadedModel::generate(const GenerateInputs& inputs, const Generat
   return model_.generate(inputs, call, options);
 }
 
-std::int64_t LoadedModel::default_context() const {
+std::int64_t LoadedModel::default_context(KvFormat kv_format) const {
   const std::int64_t free_bytes = available_memory_bytes() / 2;
   if (free_bytes == 0) return config().max_position_embeddings;
-  const std::int64_t fitting = free_bytes / kv_bytes_per_token(config(), DType::kF32);
+  const std::int64_t fitting = free_bytes / kv_bytes_per_token(config(), kv_format);
   return std::clamp<std::int64_t>(fitting, 1, config().max_position_embeddings);
 }
 

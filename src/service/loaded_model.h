@@ -15,6 +15,7 @@
 #include "m2/modeling.h"
 #include "m2/tokenizer.h"
 #include "model/causal_lm.h"
+#include "ops/kv_cache_view.h"
 
 namespace m2 {
 
@@ -49,7 +50,7 @@ class LoadedModel {
 
   /// Tokens of context that a conversation gets when nobody says: as many as the model was made
   /// for, but no more than half of the free memory holds.
-  [[nodiscard]] std::int64_t default_context() const;
+  [[nodiscard]] std::int64_t default_context(KvFormat kv_format) const;
 
  private:
   std::filesystem::path path_;

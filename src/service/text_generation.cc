@@ -65,9 +65,9 @@ ResolvedGeneration resolve(const GenerationConfig& model, GenerationConfig call,
   return resolved;
 }
 
-EngineOptions engine_options(const LoadedModel& loaded, std::int64_t context) {
+EngineOptions engine_options(const LoadedModel& loaded, std::int64_t context, KvFormat kv_format) {
   return {.max_seqs = 1,
-          .kv_cache = {.num_tokens = context},
+          .kv_cache = {.num_tokens = context, .format = kv_format},
           .num_valid_tokens = loaded.num_valid_tokens()};
 }
 
@@ -83,10 +83,12 @@ double GenerationTimings::new_tokens_per_second() const {
 
 std::int64_t peak_memory_bytes() { return peak_resident_bytes(); }
 
-TextGenerator::TextGenerator(LoadedModel& loaded, std::int64_t context)
+TextGenerator::TextGenerator(LoadedModel& loaded, const TextGeneratorOptions& options)
     : loaded_(loaded),
-      context_(context > 0 ? context : loaded.default_context()),
-      engine_(loaded.model(), engine_options(loaded, context_)) {}
+      kv_format_(kv_format_from_name(options.kv_cache_dtype)
+                     .value_or(default_kv_format(loaded.model().placement()))),
+      context_(options.context > 0 ? options.context : loaded.default_context(kv_format_)),
+      engine_(loaded.model(), engine_options(loaded, context_, kv_format_)) {}
 
 TextResult TextGenerator::generate(const std::vector<TokenId>& prompt, const GenerationConfig& call,
                                    const OnText& on_text, const std::stop_token& stop) {

@@ -44,15 +44,21 @@ std::int64_t peak_memory_bytes();
 /// Called with text as soon as it is certain; false ends the generation (kStop).
 using OnText = std::function<bool(std::string_view text)>;
 
+struct TextGeneratorOptions {
+  std::int64_t context = 0;  // the most tokens, prompt included; 0: LoadedModel::default_context()
+  std::string kv_cache_dtype = "auto";  // see kv_format_from_name(); auto: default_kv_format()
+};
+
 /// A single conversation's engine: prompts go in one at a time. What a prompt has in common with
 /// earlier ones is not computed again while the context has room for both.
 class TextGenerator {
  public:
-  /// `context`: the most tokens, prompt included; 0: LoadedModel::default_context().
-  TextGenerator(LoadedModel& loaded, std::int64_t context);
+  /// Throws kInvalidArgument for an unknown type, kUnsupported for one that a device does not read.
+  TextGenerator(LoadedModel& loaded, const TextGeneratorOptions& options);
 
   [[nodiscard]] LoadedModel& loaded() { return loaded_; }
   [[nodiscard]] std::int64_t context() const { return context_; }
+  [[nodiscard]] KvFormat kv_format() const { return kv_format_; }
 
   /// Generates until an end token, a stop string, the length limit, the end of the context, or
   /// until `stop` asks (kCancelled; what was generated is returned). Without max_new_tokens and
@@ -62,6 +68,7 @@ class TextGenerator {
 
  private:
   LoadedModel& loaded_;
+  KvFormat kv_format_;
   std::int64_t context_;
   Engine engine_;
 };

@@ -304,6 +304,14 @@ class Errors(unittest.TestCase):
         self.expect("num_beams", "generate", "--model", MODEL, "--generation-config", "-", "-p",
                     "x", stdin='{"num_beams": 4}')  # fmt: skip
 
+    def test_kv_cache_types(self):
+        ask = ("generate", "--model", MODEL, "-p", "What is 17 + 25?", "--max-new-tokens", "120")
+        exact = run(*ask)[0]
+        self.assertIn("42", exact)
+        for dtype in ("auto", "float32", "bfloat16", "int8"):
+            self.assertEqual(run(*ask, "--kv-cache-dtype", dtype)[0], exact, dtype)
+        self.expect("kv_cache_dtype", *ask, "--kv-cache-dtype", "q4_0")
+
     def test_a_cut_checkpoint_is_refused(self):
         with tempfile.TemporaryDirectory() as scratch:
             for path in GOLDEN.iterdir():

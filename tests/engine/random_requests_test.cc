@@ -52,11 +52,19 @@ class Requests {
   std::mt19937 random_;
 };
 
-class RandomRequests : public testing::TestWithParam<const char*> {
+struct Setup {
+  std::string backend;
+  KvFormat format;
+};
+
+class RandomRequests : public testing::TestWithParam<Setup> {
  protected:
-  std::shared_ptr<Backend> backend() {
-    if (std::string(GetParam()) == "reference") return std::make_shared<ReferenceBackend>();
-    return make_backend(GetParam(), 1);
+  static std::shared_ptr<Backend> backend() {
+    if (GetParam().backend == "reference") return std::make_shared<ReferenceBackend>();
+    return make_backend(GetParam().backend, 1);
+  }
+  static EngineOptions large() {
+    return {.kv_cache = {.num_tokens = 128, .block_size = 16, .format = GetParam().format}};
   }
 };
 
@@ -91,9 +99,9 @@ Served serve(Engine& engine, Requests& requests) {
   return served;
 }
 
-void expect_as_alone(EngineStack& stack, Served& served) {
+void expect_as_alone(EngineStack& stack, const EngineOptions& large, Served& served) {
   for (const auto& [id, request] : served.requests) {
-    Engine other(stack.model, {.kv_cache = {.num_tokens = 128, .block_size = 16}});
+    Engine other(stack.model, large);
     const RequestId alone = other.submit(request);
     Outcome expected = run(other).at(alone);
     const Outcome& outcome = served.outcomes[id];
@@ -115,12 +123,13 @@ TEST_P(RandomRequests, GetWhatTheyGetAlone) {
   for (const unsigned seed : {1U, 2U, 3U, 4U}) {
     SCOPED_TRACE(seed);
     Requests requests(seed);
-    Engine engine(stack.model,
-                  {.max_batch_tokens = 6 + requests.below(10),
-                   .max_seqs = 2 + requests.below(4),
-                   .kv_cache = {.num_tokens = 60 + 4 * requests.below(20), .block_size = 4}});
+    Engine engine(stack.model, {.max_batch_tokens = 6 + requests.below(10),
+                                .max_seqs = 2 + requests.below(4),
+                                .kv_cache = {.num_tokens = 60 + 4 * requests.below(20),
+                                             .block_size = 4,
+                                             .format = GetParam().format}});
     Served served = serve(engine, requests);
-    expect_as_alone(stack, served);
+    expect_as_alone(stack, large(), served);
     num_prefix_hits += engine.statistics().num_prefix_hits;
     num_preemptions += engine.statistics().num_preemptions;
   }
@@ -128,8 +137,11 @@ TEST_P(RandomRequests, GetWhatTheyGetAlone) {
   EXPECT_GT(num_preemptions, 10);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, RandomRequests, testing::Values("reference", "cpu"),
-                         [](const auto& backend) { return std::string(backend.param); });
+INSTANTIATE_TEST_SUITE_P(Setups, RandomRequests,
+                         testing::Values(Setup{"reference", KvFormat::kF32},
+                                         Setup{"cpu", KvFormat::kF32},
+                                         Setup{"cpu", KvFormat::kBF16},
+                                         Setup{"cpu", KvFormat::kInt8}));
 
 }  // namespace
 }  // namespace m2

@@ -35,10 +35,11 @@ TEST(Inspect, BytesAtFullSize) {
 
 TEST(Inspect, MemoryOfAContext) {
   const MiniMaxM2Config config;
-  EXPECT_EQ(kv_bytes_per_token(config, DType::kBF16), 253'952);
-  EXPECT_EQ(kv_bytes_per_token(config, DType::kF32), 507'904);
-  EXPECT_EQ(memory_bytes(config, 1000, DType::kBF16, 196'608), 1000 + 49'928'994'816);
-  EXPECT_EQ(memory_bytes(config, 1000, DType::kBF16, 0), 1000);
+  EXPECT_EQ(kv_bytes_per_token(config, KvFormat::kBF16), 253'952);
+  EXPECT_EQ(kv_bytes_per_token(config, KvFormat::kInt8), 142'848);
+  EXPECT_EQ(kv_bytes_per_token(config, KvFormat::kF32), 507'904);
+  EXPECT_EQ(memory_bytes(config, 1000, KvFormat::kBF16, 196'608), 1000 + 49'928'994'816);
+  EXPECT_EQ(memory_bytes(config, 1000, KvFormat::kBF16, 0), 1000);
 }
 
 class InspectGolden : public ::testing::TestWithParam<const char*> {};

@@ -128,7 +128,7 @@ class AttentionBatch {
     Vector vector;
     vector.values.resize(static_cast<std::size_t>(q.shape()[2]));
     const std::int64_t block = block_of(s, key);
-    load_vector(cache(), part, block, kv_head, key % keys.shape()[2], vector.values);
+    load_vector(cache(), part, {block, kv_head, key % keys.shape()[2]}, vector.values);
     const bool codes = block >= kFirstQuantizedBlock;
     const std::int64_t row = row_of(codes ? block - kFirstQuantizedBlock : block, key, kv_head);
     const Tensor& groups = part == KvPart::kKeys ? key_groups : value_groups;

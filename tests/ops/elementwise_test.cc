@@ -79,6 +79,55 @@ TEST_P(ElementwiseTest, KvAppendWritesItsSlotsOnly) {
   }
 }
 
+TEST_P(ElementwiseTest, KvAppendStoresCodes) {
+  constexpr std::int64_t kHeads = 2;
+  constexpr std::int64_t kBlockSize = 4;
+  const std::vector<std::int64_t> slots = {5, 2};
+  for (const std::int64_t dim : {8, 64, 128}) {
+    const std::int64_t group_size = int8_group_size(dim);
+    EXPECT_EQ(group_size, dim == 8 ? 8 : 64);
+    const Shape codes = {2, kHeads, kBlockSize, dim};
+    const Shape groups = {2, kHeads, kBlockSize, dim / group_size, 2};
+    for (Backend* tested : {static_cast<Backend*>(&backend_), static_cast<Backend*>(&plain_)}) {
+      Random random(4);
+      const Tensor k = random.tensor({2, kHeads, dim});
+      const Tensor v = random.tensor({2, kHeads, dim});
+      const Tensor keys(DType::kU8, codes);
+      const Tensor values(DType::kU8, codes);
+      const Tensor key_groups(DType::kF32, groups);
+      const Tensor value_groups(DType::kF32, groups);
+      const KvCacheView cache = {.keys = keys.view(),
+                                 .values = values.view(),
+                                 .format = KvFormat::kInt8,
+                                 .quantized = {.keys = keys.view(),
+                                               .values = values.view(),
+                                               .key_groups = key_groups.view(),
+                                               .value_groups = value_groups.view(),
+                                               .bits = 8,
+                                               .group_size = group_size}};
+      tested->kv_append({k.view(), v.view(), test::view_of(slots), cache});
+      for (std::size_t token = 0; token < slots.size(); ++token) {
+        for (std::int64_t head = 0; head < kHeads; ++head) {
+          const std::int64_t from = (static_cast<std::int64_t>(token) * kHeads + head) * dim;
+          const CacheVector at = {slots[token] / kBlockSize, head, slots[token] % kBlockSize};
+          for (const auto& [part, source] : {std::pair(KvPart::kKeys, &k), {KvPart::kValues, &v}}) {
+            const std::span exact(source->as<float>() + from, static_cast<std::size_t>(dim));
+            std::vector<float> stored(exact.size());
+            load_vector(cache, part, at, stored);
+            const auto [low, high] = std::ranges::minmax(exact);
+            for (std::size_t i = 0; i < stored.size(); ++i) {
+              EXPECT_NEAR(stored[i], exact[i], (high - low) / 255 * 0.51F) << dim << ", " << i;
+            }
+          }
+        }
+      }
+      const auto* all = keys.as<std::uint8_t>();
+      EXPECT_TRUE(std::all_of(all, all + 2 * dim, [](auto code) { return code == 0; }))
+          << "slots 0 and 1 are not written";
+    }
+  }
+}
+
 TEST_P(ElementwiseTest, UniformNoiseIsKeyedByElement) {
   for (const std::int64_t size : {0, 1, 3, 4097, 20001}) {
     Random random(5);

@@ -28,7 +28,7 @@ class ShippedModel : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     loaded_ = std::make_unique<LoadedModel>(test::shipped_model(), FromPretrainedOptions{});
-    generator_ = std::make_unique<TextGenerator>(*loaded_, 0);
+    generator_ = std::make_unique<TextGenerator>(*loaded_, TextGeneratorOptions{});
   }
   static void TearDownTestSuite() {
     generator_.reset();

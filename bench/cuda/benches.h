@@ -17,7 +17,7 @@ class RandomWeights {
   /// A matrix whose products keep the size of their input.
   WeightView matrix(std::int64_t rows, std::int64_t cols);
   WeightView matrix(std::int64_t rows, std::int64_t cols, DType dtype);
-  TensorView vector(std::int64_t size);
+  TensorView vector(std::int64_t size, float scale = 1.0F);
   /// Gate, up and down of `count` experts.
   std::vector<ExpertWeights> experts(const MiniMaxM2Config& config);
 

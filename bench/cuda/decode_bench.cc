@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::int64_t kContext = 1024;
 constexpr std::int32_t kBlockSize = 32;
+constexpr float kBiasScale = 0.02F;  // small beside the scores: the tokens choose, not the bias
 
 LayerWeights random_layer(const MiniMaxM2Config& config, RandomWeights& weights) {
   const std::int64_t q_width = config.num_attention_heads * config.head_dim;
@@ -25,7 +26,7 @@ LayerWeights random_layer(const MiniMaxM2Config& config, RandomWeights& weights)
           .v = weights.matrix(kv_width, hidden_size),
           .attn_out = weights.matrix(hidden_size, q_width),
           .gate = weights.matrix(config.num_local_experts, hidden_size, DType::kF32),
-          .correction_bias = weights.vector(config.num_local_experts),
+          .correction_bias = weights.vector(config.num_local_experts, kBiasScale),
           .experts = weights.experts(config)};
 }
 

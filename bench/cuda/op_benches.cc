@@ -63,7 +63,9 @@ WeightView RandomWeights::matrix(std::int64_t rows, std::int64_t cols) {
   return matrix(rows, cols, dtype_);
 }
 
-TensorView RandomWeights::vector(std::int64_t size) { return tensor(DType::kF32, {size}, 1.0F); }
+TensorView RandomWeights::vector(std::int64_t size, float scale) {
+  return tensor(DType::kF32, {size}, scale);
+}
 
 // One allocation and filling for all experts of a layer.
 std::vector<ExpertWeights> RandomWeights::experts(const MiniMaxM2Config& config) {

@@ -20,6 +20,7 @@ struct ExpertGroups {
 struct Context {
   int num_sms = 0;
   bool overlaps_kernels = false;  // Hopper and later: see launch.cuh
+  bool has_bulk_copies = false;   // likewise: see weight_ring.cuh; others take the plain kernels
   int shared_bytes = 0;           // that a block may have
   Stream stream;
   ExpertTables expert_tables;

@@ -29,6 +29,7 @@ struct CudaBackend::Impl {
     cuda::require(cudaGetDeviceProperties(&properties, device), "ask for a device's properties");
     context.num_sms = properties.multiProcessorCount;
     context.overlaps_kernels = properties.major >= 9;
+    context.has_bulk_copies = properties.major >= 9;
     context.shared_bytes = static_cast<int>(properties.sharedMemPerBlockOptin);
   }
 

@@ -21,7 +21,9 @@ struct ExpertGroupsView {
   const std::int32_t* num_tiles;     // [1]
   const std::int32_t* sorted_slots;  // [T * K]
   const std::int32_t* topk_ids;      // [T, K]
-  std::int32_t max_tiles;            // how many there can be: the grid
+  std::int32_t max_tiles;            // how many there can be
+
+  [[nodiscard]] __device__ int count() const { return tiles == nullptr ? max_tiles : *num_tiles; }
 
   /// Tile `index`; its count is 0 beyond the last one.
   __device__ ExpertTile tile(int index) const {

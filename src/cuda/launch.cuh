@@ -1,8 +1,9 @@
 // Launches that overlap: a kernel may start while the one before it runs out.
 //
 // Every kernel calls begin_kernel() before it touches what other kernels write or read; what it
-// does before that call (asking for weights) overlaps with its predecessor. No block may return
-// before the call, since the kernel after next relies on the one before having waited.
+// does before that call (asking for weights) overlaps with all kernels that still run. No block may
+// return before the call, since a kernel relies on its predecessor having waited for all earlier
+// ones.
 #pragma once
 
 #include <type_traits>
@@ -11,12 +12,12 @@
 
 namespace m2::cuda {
 
-/// Waits until all earlier kernels are done and their results are visible; from then on the next
-/// kernel may start.
+/// Lets the next kernel's blocks start where they find room, then waits until all earlier kernels
+/// are done and their results are visible.
 __device__ inline void begin_kernel() {
 #if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 

@@ -1,16 +1,9 @@
-// Matrix-unit products of weights with float32 activations.
-//
-// mma m16n8k16: sixteen weight rows times eight tokens over sixteen columns. The matrix unit takes
-// 16-bit operands, so a float32 activation travels as two numbers, high + low:
-//   F16, F8_E4M3 weights (exact in f16): two f16, after scaling each 64 columns of a token to at
-//     most 1 by a power of two; the pair is within 2^-24 of the largest.
-//   BF16 weights: two bf16; the pair is within 2^-17 of the number itself.
-// A weight read is thus used as stored, and the product has nearly float32 accuracy at twice the
-// matrix work, which a decode step has to spare.
+// Products on the matrix units: mma m16n8k16, sixteen weight rows times eight tokens over sixteen
+// columns, both in 16 bits.
 //
 // Operands may take their columns in any order, as long as both take the same. A lane reads sixteen
-// contiguous bytes of a weight row and uses them in the order of memory; quad_column() says which
-// activations belong to them.
+// contiguous bytes of a weight row and uses them in the order of memory, four columns a step; so
+// the activations that belong to them are contiguous too.
 #pragma once
 
 #include <bit>
@@ -19,27 +12,11 @@
 
 namespace m2::cuda {
 
-constexpr int kChunk = 64;      // columns that are handled together
-constexpr int kChunkSteps = 4;  // mma steps of 16 columns in them
 constexpr int kTileRows = 16;   // weight rows of an mma
 constexpr int kTileTokens = 8;  // tokens of an mma
 
-/// Whether a weight's columns can be read by chunks: 16-byte vectors, and scale blocks of 2^n
-/// chunks that end at the border of a tile of rows.
-inline bool fits_mma(const WeightView& weight) {
-  if (weight.dtype == DType::kF32 || weight.cols % kChunk != 0) return false;
-  if (reinterpret_cast<std::uintptr_t>(weight.data) % 16 != 0) return false;
-  return weight.dtype != DType::kF8E4M3 ||
-         (weight.block_cols % kChunk == 0 && weight.block_rows % kTileRows == 0 &&
-          std::has_single_bit(static_cast<std::uint64_t>(weight.block_cols)));
-}
-
 template <DType kType>
 constexpr bool kIsBf16 = kType == DType::kBF16;
-
-/// 16-byte vectors that a lane reads for one row of a chunk.
-template <DType kType>
-constexpr int kVectors = kType == DType::kF8E4M3 ? 1 : 2;
 
 /// The two 16-bit parts of two activations.
 template <bool kBf16>
@@ -72,56 +49,16 @@ __device__ inline SplitQuad split_quad(float4 x) {
   return parts;
 }
 
-/// The first of the four columns of a chunk that a lane with `column` = lane % 4 uses in a step.
-template <DType kType>
-__device__ inline int quad_column(int column, int step) {
-  if constexpr (kVectors<kType> == 1) return column * 16 + step * 4;
-  return step / 2 * 32 + column * 8 + step % 2 * 4;
-}
-
-/// A power of two above a chunk's activations, and its inverse.
-struct ChunkScale {
+/// A power of two above some numbers, and its inverse.
+struct PowerScale {
   float scale;
   float inverse;
 };
 
-/// From the exponent of the largest one; kept normal at both ends.
-__device__ inline ChunkScale scale_above(float largest) {
+/// From the exponent of the largest size; kept normal at both ends.
+__device__ inline PowerScale scale_above(float largest) {
   const std::uint32_t exponent = min(max(__float_as_uint(largest) >> 23U, 2U), 250U) + 1U;
   return {__uint_as_float(exponent << 23U), __uint_as_float((254U - exponent) << 23U)};
-}
-
-/// A token's activations of a chunk, as four neighbouring lanes hold them.
-struct TokenChunk {
-  SplitQuad quads[kChunkSteps];
-  float scale;  // what products with them must be multiplied by
-};
-
-/// Splits sixteen activations of each lane; the four lanes of a token share the scale.
-template <DType kType>
-__device__ inline TokenChunk split_chunk(const float4 (&x)[kChunkSteps]) {
-  TokenChunk chunk = {.scale = 1.0F};
-  float inverse = 1.0F;
-  if constexpr (!kIsBf16<kType>) {
-    float largest = 0.0F;
-#pragma unroll
-    for (const float4& quad : x) {
-      largest = fmaxf(
-          largest, fmaxf(fmaxf(fabsf(quad.x), fabsf(quad.y)), fmaxf(fabsf(quad.z), fabsf(quad.w))));
-    }
-    largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
-    largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
-    const ChunkScale power = scale_above(largest);
-    chunk.scale = power.scale;
-    inverse = power.inverse;
-  }
-#pragma unroll
-  for (int step = 0; step < kChunkSteps; ++step) {
-    const float4& quad = x[step];
-    chunk.quads[step] = split_quad<kIsBf16<kType>>(
-        {quad.x * inverse, quad.y * inverse, quad.z * inverse, quad.w * inverse});
-  }
-  return chunk;
 }
 
 /// The operand registers of four weights of a row: columns 0 1 and 2 3.
@@ -129,21 +66,31 @@ struct WeightPairs {
   std::uint32_t pair[2];
 };
 
-/// What step `step` takes from a lane's vectors of a row.
+/// Four F8_E4M3 numbers in f16, exactly.
+__device__ inline WeightPairs widen(std::uint32_t word) {
+  WeightPairs pairs;
+#if __CUDA_ARCH__ >= 890
+  asm("{.reg .b16 low, high; mov.b32 {low, high}, %2; cvt.rn.f16x2.e4m3x2 %0, low; "
+      "cvt.rn.f16x2.e4m3x2 %1, high;}"
+      : "=r"(pairs.pair[0]), "=r"(pairs.pair[1])
+      : "r"(word));
+#else
+  for (int i = 0; i < 2; ++i) {
+    const auto code = static_cast<__nv_fp8x2_storage_t>(word >> (16U * i));
+    const __half2_raw half = __nv_cvt_fp8x2_to_halfraw2(code, __NV_E4M3);
+    pairs.pair[i] = reinterpret_cast<const std::uint32_t&>(half);
+  }
+#endif
+  return pairs;
+}
+
+/// What step `step` takes from sixteen bytes of a row: four columns each.
 template <DType kType>
-__device__ inline WeightPairs weight_pairs(const uint4 (&vectors)[kVectors<kType>], int step) {
-  if constexpr (kVectors<kType> == 1) {
-    const std::uint32_t words[4] = {vectors[0].x, vectors[0].y, vectors[0].z, vectors[0].w};
-    const std::uint32_t word = words[step];
-    const __half2_raw first =
-        __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(word), __NV_E4M3);
-    const __half2_raw second =
-        __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(word >> 16U), __NV_E4M3);
-    return {{reinterpret_cast<const std::uint32_t&>(first),
-             reinterpret_cast<const std::uint32_t&>(second)}};
+__device__ inline WeightPairs weight_pairs(const uint4& vector, int step) {
+  if constexpr (kType == DType::kF8E4M3) {
+    return widen(step == 0 ? vector.x : step == 1 ? vector.y : step == 2 ? vector.z : vector.w);
   } else {
-    const uint4& vector = vectors[step / 2];
-    return step % 2 == 0 ? WeightPairs{{vector.x, vector.y}} : WeightPairs{{vector.z, vector.w}};
+    return step == 0 ? WeightPairs{{vector.x, vector.y}} : WeightPairs{{vector.z, vector.w}};
   }
 }
 
@@ -166,15 +113,6 @@ __device__ inline void mma(float (&sums)[4], const WeightPairs& upper, const Wei
   }
 }
 
-/// Sixteen bytes that are used once and that no kernel writes.
-__device__ inline uint4 load_constant_stream(const void* address) {
-  uint4 value;
-  asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
-               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-               : "l"(address));
-  return value;
-}
-
 /// Sixteen bytes that are used once; a kernel that still ran when this one started may have written
 /// them.
 __device__ inline uint4 load_stream(const void* address) {
@@ -185,42 +123,5 @@ __device__ inline uint4 load_stream(const void* address) {
                : "memory");
   return value;
 }
-
-/// A lane's part of a tile of rows in one chunk.
-template <DType kType>
-struct RowVectors {
-  uint4 upper[kVectors<kType>];
-  uint4 lower[kVectors<kType>];
-};
-
-/// The addresses from which a lane reads a tile of rows; rows beyond the matrix read the last one.
-template <DType kType>
-class RowReader {
- public:
-  RowReader() = default;
-  __device__ RowReader(const void* data, int first_row, int rows, int cols) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int upper = min(first_row + lane / 4, rows - 1);
-    const int lower = min(first_row + lane / 4 + 8, rows - 1);
-    constexpr int kSize = kType == DType::kF8E4M3 ? 1 : 2;
-    upper_ = static_cast<const char*>(data) + std::int64_t{upper} * cols * kSize + lane % 4 * 16;
-    to_lower_ = (lower - upper) * cols * kSize;
-  }
-
-  __device__ RowVectors<kType> read(int chunk) const {
-    RowVectors<kType> result;
-    const char* upper = upper_ + chunk * (64 * kVectors<kType>);
-#pragma unroll
-    for (int i = 0; i < kVectors<kType>; ++i) {
-      result.upper[i] = load_constant_stream(upper + i * 64);
-      result.lower[i] = load_constant_stream(upper + to_lower_ + i * 64);
-    }
-    return result;
-  }
-
- private:
-  const char* upper_;
-  int to_lower_;  // bytes
-};
 
 }  // namespace m2::cuda

@@ -1,253 +1,179 @@
 // Products of weight rows with a few tokens: the decode path, bound by reading the weights.
 //
-// A block of eight warps takes tiles of sixteen rows. The warps divide the columns, so each reads
-// its part of the weights and of the activations once, straight into registers; their sums meet in
-// shared memory, always in the same order.
+// A block stays on its multiprocessor and takes one unit of rows after the other: a tile of sixteen
+// or two. Weights come through a ring (weight_ring.cuh), activations lie in shared memory
+// (token_rows.cuh). The warps share the columns; their sums meet in shared memory, always in the
+// same order.
 #pragma once
 
-#include "cuda/mma.cuh"
+#include <algorithm>
+
+#include "cuda/context.h"
+#include "cuda/token_rows.cuh"
 
 namespace m2::cuda {
 
-constexpr int kStreamWarps = 8;
-constexpr int kStreamThreads = 32 * kStreamWarps;
-
-/// Blocks that share a multiprocessor: many sums take the registers of two.
-template <int kTokenTiles>
-constexpr int kStreamBlocks = kTokenTiles == 1 ? 2 : 1;
-
-/// Sizes that all matrices of a launch share.
-struct StreamShape {
-  int rows;
-  int cols;
-  int chunks;       // cols / kChunk
-  int block_rows;   // of the scales
-  int scale_shift;  // chunks of a scale block: 1 << scale_shift
-  int scale_cols;
-};
-
-inline StreamShape stream_shape(const WeightView& weight) {
-  const bool scaled = weight.dtype == DType::kF8E4M3;
-  const auto scale_chunks = static_cast<std::uint64_t>(scaled ? weight.block_cols / kChunk : 1);
-  return {.rows = static_cast<int>(weight.rows),
-          .cols = static_cast<int>(weight.cols),
-          .chunks = static_cast<int>(weight.cols / kChunk),
-          .block_rows = static_cast<int>(weight.block_rows),
-          .scale_shift = std::countr_zero(scale_chunks),
-          .scale_cols = static_cast<int>(weight.scale_cols())};
+/// sums += a piece of a tile times `count` tokens.
+template <DType kType, int kColumnTiles>
+__device__ inline void multiply_columns(const TilePiece& rows, const TokenRows<kType>& tokens,
+                                        int piece, int count, LaneSums (&sums)[kColumnTiles]) {
+#pragma unroll
+  for (int n = 0; n < kColumnTiles; ++n) {
+    if (n > 0 && count <= n * kTileTokens) break;
+    multiply<kType>(rows, tokens.load(piece, n, count), sums[n]);
+  }
 }
 
-/// A tile of rows of one of the matrices.
-struct RowTile {
-  const void* data;    // [rows, cols]
-  const float* scale;  // F8 only
-  int first_row;
-};
-
-/// The sums of a lane for a tile of rows and one of eight tokens. [0, 1]: row lane / 4, tokens
-/// lane % 4 * 2 and the next; [2, 3]: the row eight further down.
-using LaneSums = float[4];
-
-/// Reads kRowTiles tiles of rows over a range of chunks, kDepth chunks ahead of their use.
-template <DType kType, int kRowTiles, int kDepth>
-class WeightStream {
- public:
-  struct Slot {
-    RowVectors<kType> vectors[kRowTiles];
-    float scales[kRowTiles];
-  };
-
-  __device__ WeightStream(const StreamShape& shape, const RowTile (&tiles)[kRowTiles], int begin,
-                          int end)
-      : begin_(begin), end_(end), scale_shift_(shape.scale_shift) {
-#pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-      readers_[m] = RowReader<kType>(tiles[m].data, tiles[m].first_row, shape.rows, shape.cols);
-      if constexpr (kType == DType::kF8E4M3) {
-        const int row = min(tiles[m].first_row, shape.rows - 1) / shape.block_rows;
-        scale_rows_[m] = tiles[m].scale + row * shape.scale_cols;
-      }
+/// By the asking warp: the stages of tile after tile of rows. source_of(position) [lane_source].
+template <DType kType, typename SourceOf>
+__device__ void ask_for_tiles(WeightRing<kType>& ring, const StreamShape& shape, Span tiles,
+                              int num_inner, const SourceOf& source_of) {
+  UnitPosition position(tiles.begin, num_inner);
+  for (int tile = tiles.begin; tile < tiles.end; ++tile, position.advance(num_inner)) {
+    const char* source = source_of(position);
+    for (int stage = 0; stage < shape.stages(); ++stage) {
+      ring.push(source, stage * kStageRowBytes, stage_bytes(shape, stage));
     }
   }
-
-  [[nodiscard]] __device__ int begin() const { return begin_; }
-  [[nodiscard]] __device__ int end() const { return end_; }
-
-  /// Asks for the first weights, before the activations are known.
-  __device__ void start() {
-#pragma unroll
-    for (int i = 0; i < kDepth; ++i) {
-      if (begin_ + i < end_) load(slots_[i], begin_ + i);
-    }
-  }
-
-  /// Calls use(slot, chunk) for every chunk in order; after start().
-  template <typename Use>
-  __device__ void for_each(const Use& use) {
-    for (int chunk = begin_; chunk < end_; chunk += kDepth) {
-#pragma unroll
-      for (int i = 0; i < kDepth; ++i) {
-        if (chunk + i >= end_) break;
-        use(slots_[i], chunk + i);
-        if (chunk + i + kDepth < end_) load(slots_[i], chunk + i + kDepth);
-      }
-    }
-  }
-
- private:
-  __device__ void load(Slot& slot, int chunk) const {
-#pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-      slot.vectors[m] = readers_[m].read(chunk);
-      if constexpr (kType == DType::kF8E4M3) {
-        slot.scales[m] = __ldg(scale_rows_[m] + (chunk >> scale_shift_));
-      } else {
-        slot.scales[m] = 1.0F;
-      }
-    }
-  }
-
-  RowReader<kType> readers_[kRowTiles];
-  const float* scale_rows_[kRowTiles];
-  int begin_;
-  int end_;
-  int scale_shift_;
-  Slot slots_[kDepth];
-};
-
-/// Chunks in flight: enough bytes to cover the latency of memory with the warps that fit.
-template <DType kType, int kRowTiles>
-constexpr int kStreamDepth = kVectors<kType> == 1 ? 6 / kRowTiles : (kRowTiles == 1 ? 4 : 2);
-
-/// Products of kRowTiles tiles of rows with kTokenTiles tiles of eight tokens.
-template <DType kType, int kRowTiles, int kTokenTiles>
-class RowStream {
- public:
-  __device__ RowStream(const StreamShape& shape, const RowTile (&tiles)[kRowTiles], int begin,
-                       int end)
-      : weights_(shape, tiles, begin, end) {}
-
-  __device__ void start() { weights_.start(); }
-
-  /// After start(). row_of(token): [cols] f32, or null beyond the last token.
-  template <typename RowOf>
-  __device__ void multiply(const RowOf& row_of, LaneSums (&sums)[kRowTiles][kTokenTiles]) {
-    const float* tokens[kTokenTiles];
-#pragma unroll
-    for (int n = 0; n < kTokenTiles; ++n) {
-      tokens[n] = row_of(n * kTileTokens + static_cast<int>(threadIdx.x) % 32 / 4);
-    }
-    float4 x[kChunkSteps];
-    load_tokens(tokens[0], weights_.begin(), x);
-    weights_.for_each(
-        [&](const Slot& slot, int chunk) { multiply_chunk(slot, chunk, tokens, x, sums); });
-  }
-
- private:
-  using Weights = WeightStream<kType, kRowTiles, kStreamDepth<kType, kRowTiles>>;
-  using Slot = typename Weights::Slot;
-
-  __device__ void load_tokens(const float* token, int chunk, float4 (&x)[kChunkSteps]) const {
-#pragma unroll
-    for (int step = 0; step < kChunkSteps; ++step) {
-      x[step] = {};
-      if (token == nullptr || chunk >= weights_.end()) continue;
-      const int column = chunk * kChunk + quad_column<kType>(threadIdx.x % 4, step);
-      x[step] = *reinterpret_cast<const float4*>(token + column);
-    }
-  }
-
-  // `x` holds the first tile's activations of the chunk, and those of the next one afterwards.
-  __device__ void multiply_chunk(const Slot& slot, int chunk, const float* (&tokens)[kTokenTiles],
-                                 float4 (&x)[kChunkSteps],
-                                 LaneSums (&sums)[kRowTiles][kTokenTiles]) const {
-#pragma unroll
-    for (int n = 0; n < kTokenTiles; ++n) {
-      const TokenChunk parts = split_chunk<kType>(x);
-      if (n + 1 < kTokenTiles) {
-        load_tokens(tokens[n + 1], chunk, x);
-      } else {
-        load_tokens(tokens[0], chunk + 1, x);
-      }
-      // Sums of this lane belong to two tokens, whose scales two other lanes hold.
-      const int pair = static_cast<int>(threadIdx.x) % 4 * 8;
-      const float first = __shfl_sync(kAllLanes, parts.scale, pair);
-      const float second = __shfl_sync(kAllLanes, parts.scale, pair + 4);
-#pragma unroll
-      for (int m = 0; m < kRowTiles; ++m) {
-        LaneSums high = {};
-        LaneSums low = {};
-#pragma unroll
-        for (int step = 0; step < kChunkSteps; ++step) {
-          const WeightPairs upper = weight_pairs<kType>(slot.vectors[m].upper, step);
-          const WeightPairs lower = weight_pairs<kType>(slot.vectors[m].lower, step);
-          mma<kIsBf16<kType>>(high, upper, lower, parts.quads[step].high);
-          mma<kIsBf16<kType>>(low, upper, lower, parts.quads[step].low);
-        }
-        const float scale = slot.scales[m];
-        LaneSums& to = sums[m][n];
-        to[0] += (high[0] + low[0]) * (first * scale);
-        to[1] += (high[1] + low[1]) * (second * scale);
-        to[2] += (high[2] + low[2]) * (first * scale);
-        to[3] += (high[3] + low[3]) * (second * scale);
-      }
-    }
-  }
-
-  Weights weights_;
-};
-
-/// What a warp adds to a tile of rows and tokens: [kTileRows, kTileTokens].
-struct TileSums {
-  float values[kTileRows * kTileTokens];
-};
-
-/// Writes a lane's sums into its warp's tile.
-__device__ inline void store_sums(TileSums& tile, const LaneSums& sums) {
-  const int lane = threadIdx.x % 32;
-  float* to = tile.values + lane / 4 * kTileTokens + lane % 4 * 2;
-  to[0] = sums[0];
-  to[1] = sums[1];
-  to[8 * kTileTokens] = sums[2];
-  to[8 * kTileTokens + 1] = sums[3];
 }
 
-/// The sums of all warps of a block.
-template <int kRowTiles, int kTokenTiles>
-struct BlockSums {
-  TileSums tiles[kStreamWarps][kRowTiles][kTokenTiles];
-
-  __device__ void store(const LaneSums (&sums)[kRowTiles][kTokenTiles]) {
-#pragma unroll
-    for (int m = 0; m < kRowTiles; ++m) {
-#pragma unroll
-      for (int n = 0; n < kTokenTiles; ++n) {
-        store_sums(tiles[threadIdx.x / 32][m][n], sums[m][n]);
-      }
-    }
+/// By the other warps: sums += the next tile times `count` tokens.
+template <DType kType, int kColumnTiles>
+__device__ void multiply_tile(WeightRing<kType>& ring, const StreamShape& shape,
+                              const TokenRows<kType>& tokens, int count,
+                              LaneSums (&sums)[kColumnTiles]) {
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  for (int stage = 0; stage < shape.stages(); ++stage) {
+    ring.pop(stage_bytes(shape, stage), [&](const TilePiece& rows) {
+      multiply_columns<kType>(rows, tokens, stage * kStreamWarps + warp, count, sums);
+    });
   }
-  /// Over the warps in their order; after __syncthreads.
-  [[nodiscard]] __device__ float sum(int row_tile, int row, int token) const {
-    const int index = row * kTileTokens + token % kTileTokens;
+}
+
+__device__ inline bool is_asking_warp() { return threadIdx.x / 32 == kStreamWarps; }
+constexpr int kMultiplyThreads = 32 * kStreamWarps;
+
+/// What each warp of a block found for its columns of a unit: kTiles tiles of rows times kColumns
+/// columns of the mma.
+template <int kTiles, int kColumns>
+class BlockSums {
+ public:
+  static constexpr int kColumnTiles = (kColumns + kTileTokens - 1) / kTileTokens;
+  static constexpr int kPitch = kTileRows + 4;  // spreads the columns of a store over banks
+  static constexpr int kTileFloats = kColumns * kPitch;
+  static constexpr int kWarpFloats = kTiles * kTileFloats;
+  // Two in turn, so that a warp may store a unit's while others still sum those before it.
+  static constexpr int kBuffers = kColumns > kTileTokens ? 1 : 2;
+  static constexpr int kFloats = kStreamWarps * kWarpFloats;
+  static constexpr int kBytes = kBuffers * kFloats * static_cast<int>(sizeof(float));
+
+  __device__ explicit BlockSums(char* shared) : floats_(reinterpret_cast<float*>(shared)) {}
+
+  /// By every warp, with a barrier at the end; then sum().
+  __device__ void exchange(const LaneSums (&sums)[kTiles][kColumnTiles]) {
+    if constexpr (kBuffers == 1) {
+      sync_stream_warps();
+    } else {
+      odd_ = !odd_;
+    }
+#pragma unroll
+    for (int m = 0; m < kTiles; ++m) {
+#pragma unroll
+      for (int n = 0; n < kColumnTiles; ++n) store(m, n, sums[m][n]);
+    }
+    sync_stream_warps();
+  }
+  /// Row 0 .. 15 of a tile, over the warps in their order.
+  [[nodiscard]] __device__ float sum(int tile, int row, int column) const {
+    const float* from = current() + tile * kTileFloats + column * kPitch + row;
     float total = 0.0F;
 #pragma unroll
-    for (int warp = 0; warp < kStreamWarps; ++warp) {
-      total += tiles[warp][row_tile][token / kTileTokens].values[index];
-    }
+    for (int warp = 0; warp < kStreamWarps; ++warp) total += from[warp * kWarpFloats];
     return total;
   }
-};
 
-/// The chunks of a warp.
-struct WarpChunks {
-  int begin;
-  int end;
-
-  __device__ explicit WarpChunks(const StreamShape& shape) {
-    const int warp = static_cast<int>(threadIdx.x) / 32;
-    begin = warp * shape.chunks / kStreamWarps;
-    end = (warp + 1) * shape.chunks / kStreamWarps;
+ private:
+  __device__ void store(int tile, int column_tile, const LaneSums& sums) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int column = column_tile * kTileTokens + lane % 4 * 2;
+    if (column >= kColumns) return;
+    float* to = current() + static_cast<int>(threadIdx.x) / 32 * kWarpFloats + tile * kTileFloats +
+                column * kPitch + lane / 4;
+    to[0] = sums[0];
+    to[kPitch] = sums[1];
+    to[8] = sums[2];
+    to[kPitch + 8] = sums[3];
   }
+  [[nodiscard]] __device__ float* current() const { return floats_ + (odd_ ? kFloats : 0); }
+
+  float* floats_;
+  bool odd_ = false;
 };
+
+/// How a launch uses a block's shared memory.
+struct StreamPlan {
+  int columns = 0;  // of the mma: 2, 8 or 16
+  int tokens = 0;   // rows of activations that a block holds; 0: not even one fits
+  int slots = 0;    // of the ring
+  int num_bytes = 0;
+};
+
+/// The parts of a block's shared memory.
+template <DType kType, int kTiles, int kColumns>
+struct StreamMemory {
+  char* sums;
+  char* rows;
+  char* ring;
+
+  __host__ __device__ static constexpr int rows_bytes(int cols, int tokens) {
+    return (TokenRows<kType>::num_bytes(cols, tokens) + 15) / 16 * 16;
+  }
+  __host__ __device__ static constexpr int num_bytes(int cols, int tokens, int slots) {
+    return BlockSums<kTiles, kColumns>::kBytes + rows_bytes(cols, tokens) +
+           WeightRing<kType>::num_bytes(slots);
+  }
+
+  __device__ StreamMemory(void* shared, int cols, int tokens)
+      : sums(static_cast<char*>(shared)),
+        rows(sums + BlockSums<kTiles, kColumns>::kBytes),
+        ring(rows + rows_bytes(cols, tokens)) {}
+};
+
+/// For `tokens` rows of `cols` columns: as many slots as there is room for, up to `most_slots`.
+template <DType kType, int kTiles, int kColumns>
+StreamPlan plan_columns(int cols, int tokens, int most_slots, const Context& context) {
+  constexpr int kFewestSlots = 3;
+  constexpr int kSpare = 1024;
+  using Memory = StreamMemory<kType, kTiles, kColumns>;
+  const int room = context.shared_bytes - kSpare - Memory::num_bytes(cols, tokens, 0);
+  const int slots = std::min({room / kSlotBytes, most_slots, WeightRing<kType>::kMaxSlots});
+  if (slots < kFewestSlots) return {};
+  return {kColumns, tokens, slots, Memory::num_bytes(cols, tokens, slots)};
+}
+
+/// Slots of a ring that leaves room on the multiprocessor for the blocks of small kernels beside
+/// it: a dense product asks for its weights while they prepare its input.
+constexpr int kShortRing = 7;
+
+/// For up to `wanted` columns of the mma at a time.
+template <DType kType, int kTiles>
+StreamPlan plan_stream(int cols, int wanted, const Context& context) {
+  constexpr int kMost = WeightRing<kType>::kMaxSlots;
+  StreamPlan plan;
+  if (wanted <= 2) plan = plan_columns<kType, kTiles, 2>(cols, wanted, kShortRing, context);
+  if (wanted > 8) plan = plan_columns<kType, kTiles, 16>(cols, 16, kMost, context);
+  for (int tokens = 8; tokens > 0 && plan.tokens == 0; --tokens) {
+    plan = plan_columns<kType, kTiles, 8>(cols, tokens, kMost, context);
+  }
+  return plan;
+}
+
+/// Calls body(integral_constant of the columns).
+template <typename Body>
+void for_columns(int columns, const Body& body) {
+  if (columns == 2) return body(std::integral_constant<int, 2>());
+  if (columns == 8) return body(std::integral_constant<int, 8>());
+  body(std::integral_constant<int, 16>());
+}
 
 }  // namespace m2::cuda

@@ -46,8 +46,12 @@ class CudaModel : public testing::Test {
 
 class CudaParity : public CudaModel, public testing::WithParamInterface<const char*> {};
 
-// The bound of the project for float32 outputs; those of BF16 weights meet activations that are
-// held to 2^-17.
+// The bound of the project for float32 outputs; F16 and F8 weights meet activations that are held
+// to 2^-12, which a few layers and the head let grow.
+double bound_of(const std::string& checkpoint) {
+  return checkpoint == "f16" || checkpoint.starts_with("fp8") ? 4e-3 : 1e-4;
+}
+
 TEST_P(CudaParity, ForwardPass) {
   const auto directory = test::golden_path(std::string("checkpoints/") + GetParam());
   const SafetensorsFile golden(directory / "golden.safetensors");
@@ -67,12 +71,13 @@ TEST_P(CudaParity, ForwardPass) {
   inputs.output_attentions = true;
   const MoeCausalLMOutputWithPast outputs = model->forward(inputs);
   const double logits = largest_difference(outputs.logits.view(), find("logits"));
-  EXPECT_LE(logits, 1e-4);
+  const double bound = bound_of(GetParam());
+  EXPECT_LE(logits, bound);
   const auto compare_all = [&](const std::string& name, const std::vector<Tensor>& ours) {
     for (std::size_t i = 0; i < ours.size(); ++i) {
       const TensorView theirs = find(name + "." + std::to_string(i));
       const TensorView flat = {ours[i].view().data, DType::kF32, theirs.shape};
-      EXPECT_LE(largest_difference(flat, theirs), 1e-4) << name << " " << i;
+      EXPECT_LE(largest_difference(flat, theirs), bound) << name << " " << i;
     }
   };
   compare_all("hidden_states", outputs.hidden_states);

@@ -1,17 +1,15 @@
-// The experts with weights of any type, size and alignment; for small models and odd shapes.
-#pragma once
+#include "cuda/plain_experts.h"
 
-#include "cuda/expert_groups.cuh"
-#include "cuda/expert_tables.h"
+#include "cuda/dispatch.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 
 namespace m2::cuda {
+namespace {
 
 constexpr int kPlainThreads = 128;
-constexpr int kPlainTokens = 8;
 
-/// A matrix of unknown alignment with the sizes that all experts share.
+// A matrix of unknown alignment with the sizes that all experts share.
 struct PlainMatrix {
   const void* data;
   const float* scale;
@@ -39,7 +37,7 @@ inline PlainMatrix plain_matrix(const WeightView& weight) {
           static_cast<int>(weight.scale_cols())};
 }
 
-/// sums[i] = row `row` of the matrix times row_of(i), over the threads of the block.
+// sums[i] = row `row` of the matrix times row_of(i), over the threads of the block.
 template <DType kType, typename RowOf>
 __device__ inline void plain_products(const PlainMatrix& matrix, std::int64_t row, int count,
                                       const RowOf& row_of, float (*scratch)[32],
@@ -112,24 +110,28 @@ __global__ void plain_down_kernel(const float* inner,             // [T * K, I]
   }
 }
 
-template <DType kType>
+}  // namespace
+
 void plain_gate_up(const MoeExpertsArgs& args, const ExpertGroupsView& groups,
                    const ExpertPointers* table, float* inner, Context& context) {
   const ExpertWeights& first = args.experts.front();
   const dim3 grid(static_cast<unsigned>(first.gate.rows), static_cast<unsigned>(groups.max_tiles));
-  launch_kernel(context, plain_gate_up_kernel<kType>, grid, kPlainThreads, 0,
-                args.hidden_states.as<float>(), table, groups, plain_matrix(first.gate),
-                plain_matrix(first.up), static_cast<int>(first.gate.rows),
-                static_cast<int>(args.topk_ids.shape[1]), args.activation, inner);
+  for_weight_type(first.gate.dtype, [&](auto tag) {
+    launch_kernel(context, plain_gate_up_kernel<tag.value>, grid, kPlainThreads, 0,
+                  args.hidden_states.as<float>(), table, groups, plain_matrix(first.gate),
+                  plain_matrix(first.up), static_cast<int>(first.gate.rows),
+                  static_cast<int>(args.topk_ids.shape[1]), args.activation, inner);
+  });
 }
 
-template <DType kType>
 void plain_down(const MoeExpertsArgs& args, const ExpertGroupsView& groups,
                 const ExpertPointers* table, const float* inner, float* down, Context& context) {
   const WeightView& first = args.experts.front().down;
   const dim3 grid(static_cast<unsigned>(first.rows), static_cast<unsigned>(groups.max_tiles));
-  launch_kernel(context, plain_down_kernel<kType>, grid, kPlainThreads, 0, inner, table, groups,
-                plain_matrix(first), static_cast<int>(first.rows), down);
+  for_weight_type(first.dtype, [&](auto tag) {
+    launch_kernel(context, plain_down_kernel<tag.value>, grid, kPlainThreads, 0, inner, table,
+                  groups, plain_matrix(first), static_cast<int>(first.rows), down);
+  });
 }
 
 }  // namespace m2::cuda

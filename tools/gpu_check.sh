@@ -22,12 +22,12 @@ tests=$(outcome $?)
 grep -qE "SKIPPED" "$results/tests.log" && tests=skipped
 
 # Small cases of every kernel; the whole suite would take too long under the tool.
-sanitised='CudaMoe*:CudaElementwise*:*KeyRanges*:*MasksDropout*:*EveryE4m3*:*fp8:*bf16'
+sanitised='CudaMoe*:CudaElementwise*:CudaFused*:CudaDecodeSteps*:*KeyRanges*:*MasksDropout*:*EveryE4m3*:*fp8:*bf16'
 timeout 150 compute-sanitizer --tool memcheck --error-exitcode 1 \
   "$build/tests/cuda/m2_cuda_test" --gtest_filter="$sanitised" >"$results/memcheck.log" 2>&1
 memcheck=$(outcome $?)
 timeout 100 compute-sanitizer --tool racecheck --error-exitcode 1 \
-  "$build/tests/cuda/m2_cuda_test" --gtest_filter='CudaMoeRoute*:*NanQuery*:*EveryE4m3*' \
+  "$build/tests/cuda/m2_cuda_test" --gtest_filter='CudaMoeRoute*:CudaFused*:*NanQuery*:*EveryE4m3*' \
   >"$results/racecheck.log" 2>&1
 racecheck=$(outcome $?)
 

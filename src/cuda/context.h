@@ -30,17 +30,22 @@ struct Context {
   Workspace linear_partials;     // [parts, T, N] f32
   Workspace attention_partials;  // see attention.cu
   Workspace attention_counters;
+  Workspace route_counter;  // [1] i32: blocks that are done
 };
 
 void embedding(const EmbeddingArgs& args, Context& context);
 void rms_norm(const RmsNormArgs& args, Context& context);
 void linear(const LinearArgs& args, Context& context);
 void linears(std::span<const LinearArgs> products, Context& context);
+void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products, Context& context);
 void qk_norm_rope(const QkNormRopeArgs& args, Context& context);
+void qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& append,
+                         Context& context);
 void kv_append(const KvAppendArgs& args, Context& context);
 void attention(const AttentionArgs& args, Context& context);
 void uniform_noise(const UniformNoiseArgs& args, Context& context);
 void moe_route(const MoeRouteArgs& args, Context& context);
+void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
 void random_fill(const RandomFillArgs& args, Context& context);
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/devices.h"
+#include "cuda/step_graphs.h"
 #include "cuda/weight_store.h"
 #include "ops/contract.h"
 
@@ -50,6 +51,7 @@ struct CudaBackend::Impl {
   int device;
   cudaDeviceProp properties{};
   cuda::Context context;
+  cuda::StepGraphs steps;
   cuda::WeightStore weights;
 };
 
@@ -122,6 +124,11 @@ TensorView CudaBackend::place(const TensorView& host, Owners& owners) {
   return placed;
 }
 
+void CudaBackend::run_step(std::span<const std::uint64_t> key, const std::function<void()>& work) {
+  Impl& impl = on_device();
+  impl.steps.run(key, work, impl.context.stream);
+}
+
 void CudaBackend::embedding(const EmbeddingArgs& args) {
   cuda::embedding(args, on_device().context);
 }
@@ -132,6 +139,18 @@ void CudaBackend::linear(const LinearArgs& args) { cuda::linear(args, on_device(
 
 void CudaBackend::linears(std::span<const LinearArgs> products) {
   cuda::linears(products, on_device().context);
+}
+
+void CudaBackend::norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products) {
+  cuda::norm_linears(norm, products, on_device().context);
+}
+
+void CudaBackend::qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& append) {
+  cuda::qk_norm_rope_append(rotate, append, on_device().context);
+}
+
+void CudaBackend::norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route) {
+  cuda::norm_route(norm, route, on_device().context);
 }
 
 void CudaBackend::qk_norm_rope(const QkNormRopeArgs& args) {

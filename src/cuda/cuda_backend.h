@@ -8,9 +8,9 @@
 namespace m2 {
 
 /// Work goes to one stream of the device, in order; operations return before it is done.
-/// Activations are float32 at the border. Weights in F16, BF16 and F8_E4M3 are multiplied by the
-/// matrix units with nearly float32 accuracy (cuda/mma.cuh). Every output depends on its own token
-/// (and the keys that it sees) only; it repeats bit for bit for the same shapes.
+/// Activations are float32 at the border. Weights in F16 and F8_E4M3 are multiplied with activations
+/// of f16, those in BF16 with nearly float32 accuracy (cuda/token_rows.cuh). Every output depends on its
+/// own token (and the keys that it sees) only; it repeats bit for bit for the same shapes.
 class CudaBackend final : public Backend {
  public:
   /// Throws kUnsupported when there is no such device, or one that this build has no code for.
@@ -28,15 +28,20 @@ class CudaBackend final : public Backend {
   [[nodiscard]] WeightView place(const WeightView& host, Owners& owners) override;
   [[nodiscard]] TensorView place(const TensorView& host, Owners& owners) override;
 
+  void run_step(std::span<const std::uint64_t> key, const std::function<void()>& work) override;
+
   void embedding(const EmbeddingArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
   void linears(std::span<const LinearArgs> products) override;
+  void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products) override;
   void qk_norm_rope(const QkNormRopeArgs& args) override;
   void kv_append(const KvAppendArgs& args) override;
+  void qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& append) override;
   void attention(const AttentionArgs& args) override;
   void uniform_noise(const UniformNoiseArgs& args) override;
   void moe_route(const MoeRouteArgs& args) override;
+  void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route) override;
   void moe_experts(const MoeExpertsArgs& args) override;
   void random_fill(const RandomFillArgs& args) override;
 

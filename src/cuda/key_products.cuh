@@ -13,6 +13,17 @@ namespace m2::cuda {
 
 constexpr int kKeys = 16;  // of a warp at a time
 
+/// Sixteen bytes that are used once; a kernel that still ran when this one started may have written
+/// them.
+__device__ inline uint4 load_stream(const void* address) {
+  uint4 value;
+  asm volatile("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+               : "l"(address)
+               : "memory");
+  return value;
+}
+
 __device__ inline std::uint32_t transpose(std::uint32_t pair) {
   std::uint32_t result;
   asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(result) : "r"(pair));
@@ -109,6 +120,7 @@ struct Ranges {
 template <int kHeadDim>
 __device__ void score_keys(const KeyValues<kHeadDim>& cached, const SplitQuad* quads, int num_rows,
                            int first_row, float scale, float (&scores)[4]) {
+  float low[4] = {};  // two chains hide each other's latency
 #pragma unroll
   for (int i = 0; i < 4; ++i) scores[i] = 0.0F;
   const int lane = threadIdx.x % 32;
@@ -118,10 +130,10 @@ __device__ void score_keys(const KeyValues<kHeadDim>& cached, const SplitQuad* q
     const WeightPairs upper = key_pairs<kHeadDim>(cached.upper_keys, step);
     const WeightPairs lower = key_pairs<kHeadDim>(cached.lower_keys, step);
     mma<true>(scores, upper, lower, q.high);
-    mma<true>(scores, upper, lower, q.low);
+    mma<true>(low, upper, lower, q.low);
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) scores[i] *= scale;
+  for (int i = 0; i < 4; ++i) scores[i] = (scores[i] + low[i]) * scale;
 }
 
 // Adds sixteen keys, whose scores are given, to eight rows.

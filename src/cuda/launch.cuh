@@ -1,9 +1,9 @@
-// Launches that overlap: a kernel may start while the one before it runs out.
+// Launches that overlap: a kernel may start while those before it still run.
 //
 // Every kernel calls begin_kernel() before it touches what other kernels write or read; what it
-// does before that call (asking for weights) overlaps with all kernels that still run. No block may
-// return before the call, since a kernel relies on its predecessor having waited for all earlier
-// ones.
+// does before that call overlaps with them. It may ask for weights there and read the arrays of a
+// batch, which only the host writes. No block may return before the call, since a kernel relies on
+// its predecessor having waited for all earlier ones.
 #pragma once
 
 #include <type_traits>
@@ -12,13 +12,23 @@
 
 namespace m2::cuda {
 
-/// Lets the next kernel's blocks start where they find room, then waits until all earlier kernels
-/// are done and their results are visible.
-__device__ inline void begin_kernel() {
+/// Lets the next kernel's blocks start where they find room.
+__device__ inline void release_next_kernel() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/// Waits until all earlier kernels are done and their results are visible.
+__device__ inline void await_earlier_kernels() {
+#if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
+}
+
+__device__ inline void begin_kernel() {
+  release_next_kernel();
+  await_earlier_kernels();
 }
 
 /// As kernel<<<grid, threads, shared_bytes, stream>>>(arguments...).

@@ -109,6 +109,19 @@ void plain_linear(const LinearArgs& args, Context& context) {
 
 void linear(const LinearArgs& args, Context& context) { linears({&args, 1}, context); }
 
+void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products, Context& context) {
+  constexpr std::int64_t kFewTokens = 8;  // more would be normed by too many blocks again
+  check(norm);
+  for (const LinearArgs& args : products) check(args);
+  const std::int64_t num_tokens = norm.input.shape[0];
+  if (num_tokens == 0) return;
+  if (num_tokens <= kFewTokens && stream_linears(products, &norm, context)) {
+    return check_launch("norm_linears");
+  }
+  rms_norm(norm, context);
+  linears(products, context);
+}
+
 void linears(std::span<const LinearArgs> products, Context& context) {
   for (const LinearArgs& args : products) check(args);
   if (products.empty() || products.front().input.shape[0] == 0) return;

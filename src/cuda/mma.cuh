@@ -113,15 +113,4 @@ __device__ inline void mma(float (&sums)[4], const WeightPairs& upper, const Wei
   }
 }
 
-/// Sixteen bytes that are used once; a kernel that still ran when this one started may have written
-/// them.
-__device__ inline uint4 load_stream(const void* address) {
-  uint4 value;
-  asm volatile("ld.global.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
-               : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
-               : "l"(address)
-               : "memory");
-  return value;
-}
-
 }  // namespace m2::cuda

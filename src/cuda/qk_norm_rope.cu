@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
@@ -59,15 +60,51 @@ constexpr int kHeadDim = 128;
 constexpr int kHeadThreads = 1024;
 constexpr int kWarpHeads = 2;  // of a warp: up to 64 heads stay in registers
 
+// Where a token's new keys and values go; nothing without a cache.
+struct CacheWriter {
+  const float* v;                    // [T, width]
+  const std::int64_t* slot_mapping;  // [T]
+  void* keys;                        // [P, Nkv, B, 128], absent where nothing is written
+  void* values;
+  int width;  // Nkv * 128
+  int block_size;
+  bool is_bf16;
+
+  // Four neighbouring numbers `at` .. of a token's keys or values.
+  __device__ void write(void* cached, std::int64_t token, int at, float4 x) const {
+    const std::int64_t slot = slot_mapping[token];
+    const std::int64_t block = slot / block_size;
+    const std::int64_t row =
+        (block * (width / kHeadDim) + at / kHeadDim) * block_size + slot % block_size;
+    const std::int64_t to = row * kHeadDim + at % kHeadDim;
+    if (is_bf16) {
+      const __nv_bfloat162 pairs[2] = {__floats2bfloat162_rn(x.x, x.y),
+                                       __floats2bfloat162_rn(x.z, x.w)};
+      *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(cached) + to) =
+          reinterpret_cast<const uint2&>(pairs);
+    } else {
+      *reinterpret_cast<float4*>(static_cast<float*>(cached) + to) = x;
+    }
+  }
+};
+
 // As above for heads of 128 dimensions: a lane holds four neighbouring ones, and the partner of a
-// rotated one is R / 8 lanes away, R / 8 a power of two.
+// rotated one is R / 8 lanes away, R / 8 a power of two. y = 2: writes the values to the cache, as
+// y = 1 does the keys.
 __global__ void __launch_bounds__(kHeadThreads)
     qk_norm_rope_128_kernel(Projection q, Projection k, float eps, const float* cos,
-                            const float* sin, int half) {
+                            const float* sin, int half, CacheWriter cache) {
   __shared__ float scratch[32];
   begin_kernel();
   const Projection& projection = blockIdx.y == 0 ? q : k;
   const std::int64_t token = blockIdx.x;
+  if (blockIdx.y == 2) {
+    for (int at = 4 * threadIdx.x; at < cache.width; at += 4 * kHeadThreads) {
+      const float4 x = *reinterpret_cast<const float4*>(cache.v + token * cache.width + at);
+      cache.write(cache.values, token, at, x);
+    }
+    return;
+  }
   auto* values = reinterpret_cast<float4*>(projection.values + token * projection.width);
   const auto* weights = reinterpret_cast<const float4*>(projection.weight);
   const auto thread = static_cast<int>(threadIdx.x);
@@ -106,8 +143,10 @@ __global__ void __launch_bounds__(kHeadThreads)
     const float4 other = {__shfl_sync(kAllLanes, own.x, from), __shfl_sync(kAllLanes, own.y, from),
                           __shfl_sync(kAllLanes, own.z, from), __shfl_sync(kAllLanes, own.w, from)};
     if (4 * at >= projection.width) continue;
-    values[at] = {own.x * c.x + other.x * s.x, own.y * c.y + other.y * s.y,
-                  own.z * c.z + other.z * s.z, own.w * c.w + other.w * s.w};
+    const float4 rotated = {own.x * c.x + other.x * s.x, own.y * c.y + other.y * s.y,
+                            own.z * c.z + other.z * s.z, own.w * c.w + other.w * s.w};
+    values[at] = rotated;
+    if (blockIdx.y == 1 && cache.keys != nullptr) cache.write(cache.keys, token, 4 * at, rotated);
   }
 }
 
@@ -127,26 +166,59 @@ bool fits_heads_of_128(const QkNormRopeArgs& args) {
          std::max(args.q.shape[1], args.k.shape[1]) <= std::int64_t{4} * kHeadThreads * kWarpHeads;
 }
 
+Projection projection_of(const TensorView& values, const TensorView& weight) {
+  return {values.as<float>(), weight.as<float>(), static_cast<int>(values.shape[1])};
+}
+
+// Heads of 128; with a cache to write to, or none.
+void launch_heads_of_128(const QkNormRopeArgs& args, const CacheWriter& cache, Context& context) {
+  const dim3 grid(static_cast<unsigned>(args.q.shape[0]), cache.keys == nullptr ? 2 : 3);
+  launch_kernel(context, qk_norm_rope_128_kernel, grid, kHeadThreads, 0,
+                projection_of(args.q, args.q_weight), projection_of(args.k, args.k_weight),
+                args.eps, args.cos.as<float>(), args.sin.as<float>(),
+                static_cast<int>(args.cos.shape[1]), cache);
+}
+
 }  // namespace
 
 void qk_norm_rope(const QkNormRopeArgs& args, Context& context) {
   check(args);
   if (args.q.shape[0] == 0) return;
-  const dim3 grid(static_cast<unsigned>(args.q.shape[0]), 2);
-  const Projection q = {args.q.as<float>(), args.q_weight.as<float>(),
-                        static_cast<int>(args.q.shape[1])};
-  const Projection k = {args.k.as<float>(), args.k_weight.as<float>(),
-                        static_cast<int>(args.k.shape[1])};
-  const auto half = static_cast<int>(args.cos.shape[1]);
   if (fits_heads_of_128(args)) {
-    launch_kernel(context, qk_norm_rope_128_kernel, grid, kHeadThreads, 0, q, k, args.eps,
-                  args.cos.as<float>(), args.sin.as<float>(), half);
+    launch_heads_of_128(args, {}, context);
   } else {
-    launch_kernel(context, qk_norm_rope_kernel, grid, kThreads, 0, q, k, args.eps,
-                  args.cos.as<float>(), args.sin.as<float>(), half,
-                  static_cast<int>(args.head_dim));
+    const dim3 grid(static_cast<unsigned>(args.q.shape[0]), 2);
+    launch_kernel(context, qk_norm_rope_kernel, grid, kThreads, 0,
+                  projection_of(args.q, args.q_weight), projection_of(args.k, args.k_weight),
+                  args.eps, args.cos.as<float>(), args.sin.as<float>(),
+                  static_cast<int>(args.cos.shape[1]), static_cast<int>(args.head_dim));
   }
   check_launch("qk_norm_rope");
+}
+
+void qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& append,
+                         Context& context) {
+  check(rotate);
+  check(append);
+  M2_CHECK(append.k.data == rotate.k.data, "qk_norm_rope_append: k must be the same in both parts");
+  if (rotate.q.shape[0] == 0) return;
+  const KvCacheView& cache = append.cache;
+  const bool fits = fits_heads_of_128(rotate) && is_aligned(append.v) && is_aligned(cache.keys) &&
+                    is_aligned(cache.values);
+  if (!fits) {
+    qk_norm_rope(rotate, context);
+    return kv_append(append, context);
+  }
+  launch_heads_of_128(rotate,
+                      {.v = append.v.as<float>(),
+                       .slot_mapping = append.slot_mapping.as<std::int64_t>(),
+                       .keys = cache.keys.data,
+                       .values = cache.values.data,
+                       .width = static_cast<int>(rotate.k.shape[1]),
+                       .block_size = static_cast<int>(cache.block_size()),
+                       .is_bf16 = cache.format == KvFormat::kBF16},
+                      context);
+  check_launch("qk_norm_rope_append");
 }
 
 }  // namespace m2::cuda

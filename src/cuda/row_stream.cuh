@@ -153,7 +153,7 @@ StreamPlan plan_columns(int cols, int tokens, int most_slots, const Context& con
 
 /// Slots of a ring that leaves room on the multiprocessor for the blocks of small kernels beside
 /// it: a dense product asks for its weights while they prepare its input.
-constexpr int kShortRing = 7;
+constexpr int kShortRing = 6;
 
 /// For up to `wanted` columns of the mma at a time.
 template <DType kType, int kTiles>

@@ -1,10 +1,16 @@
 #include "cuda/runtime.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/error.h"
 
 namespace m2::cuda {
+namespace {
+
+std::atomic<std::uint64_t> workspace_moves = 0;
+
+}  // namespace
 
 void require(cudaError_t status, const char* what) {
   if (status == cudaSuccess) [[likely]]
@@ -58,8 +64,11 @@ PinnedMemory allocate_pinned(std::size_t num_bytes) {
   return PinnedMemory(memory);
 }
 
+std::uint64_t Workspace::moves() { return workspace_moves; }
+
 void* Workspace::reserve(std::size_t num_bytes) {
   if (num_bytes > num_bytes_ || memory_ == nullptr) {
+    ++workspace_moves;
     memory_.reset();  // waits for the kernels that use it
     num_bytes_ = 0;
     memory_ = allocate_device(num_bytes);

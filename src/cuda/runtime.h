@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 
 namespace m2::cuda {
@@ -59,6 +60,9 @@ using PinnedMemory = std::unique_ptr<void, PinnedFree>;
 /// Scratch memory of an operation: grows to the largest use and stays.
 class Workspace {
  public:
+  /// How often any workspace was given other memory: what holds an address must look again.
+  [[nodiscard]] static std::uint64_t moves();
+
   /// Room for `count` elements, uninitialised; earlier contents are lost when it grows.
   template <typename T>
   [[nodiscard]] T* get(std::size_t count) {

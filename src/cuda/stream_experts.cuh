@@ -37,7 +37,8 @@ __global__ void __launch_bounds__(kStreamThreads, 1) gate_up_kernel(const GateUp
   const StreamMemory<kType, 1, kColumns> memory(shared, args.shape.cols, args.plan.tokens);
   WeightRing<kType> ring(memory.ring, args.plan.slots);
   __syncthreads();
-  begin_kernel();
+  await_earlier_kernels();
+  release_next_kernel();  // now: the down kernel takes the experts' choice for made
   const int row_units = (args.shape.rows + kRows - 1) / kRows;
   const Span units = share_of(std::int64_t{args.groups.count()} * row_units,
                               static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
@@ -93,7 +94,9 @@ struct Down {
 
 constexpr int kDownTiles = 2;
 
-// The rows of expert_down, one for each slot. A unit is two tiles of rows and a tile of slots.
+// The rows of expert_down, one for each slot. A unit is two tiles of rows and a tile of slots. The
+// kernel before it, gate_up, lets it start when the experts are known: it asks for their weights at
+// once.
 template <DType kType, int kColumns>
 __global__ void __launch_bounds__(kStreamThreads, 1) down_kernel(const Down args) {
   constexpr int kRows = kDownTiles * kTileRows;
@@ -102,7 +105,6 @@ __global__ void __launch_bounds__(kStreamThreads, 1) down_kernel(const Down args
   const StreamMemory<kType, kDownTiles, kColumns> memory(shared, args.shape.cols, args.plan.tokens);
   WeightRing<kType> ring(memory.ring, args.plan.slots);
   __syncthreads();
-  begin_kernel();
   const int row_units = (args.shape.rows + kRows - 1) / kRows;
   const Span units = share_of(std::int64_t{args.groups.count()} * row_units,
                               static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
@@ -116,6 +118,7 @@ __global__ void __launch_bounds__(kStreamThreads, 1) down_kernel(const Down args
                              {expert.down, expert.down_scale, first_row + kTileRows / 2});
         });
   }
+  begin_kernel();
   TokenRows<kType> tokens(memory.rows, args.shape.cols, args.plan.tokens);
   Sums block_sums(memory.sums);
   ExpertTile slots = {};
@@ -172,7 +175,6 @@ __global__ void __launch_bounds__(kStreamThreads, 1)
   const StreamMemory<kType, 1, 2> memory(shared, args.shape.cols, args.top_k);
   WeightRing<kType> ring(memory.ring, args.plan.slots);
   __syncthreads();
-  begin_kernel();
   const int row_units = (args.shape.rows + kRows - 1) / kRows;
   const Span units = share_of(row_units, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   const int pairs = (args.top_k + 1) / 2;
@@ -189,6 +191,7 @@ __global__ void __launch_bounds__(kStreamThreads, 1)
                                               half_tile(2 * position.inner + 1, position.outer));
                          });
   }
+  begin_kernel();
   TokenRows<kType> tokens(memory.rows, args.shape.cols, args.top_k);
   tokens.fill([&](int i) { return args.inner + std::int64_t{i} * args.shape.cols; }, args.top_k,
               {});

@@ -218,13 +218,13 @@ __global__ void __launch_bounds__(kThreads)
   extern __shared__ uint4 shared[];
   auto* quads = reinterpret_cast<SplitQuad*>(shared);
   auto* warp_parts = reinterpret_cast<RowPartial*>(quads + kHeadDim / 4 * kRows);
-  begin_kernel();
   const Tile tile = make_tile(args, kRows);
-  if (!tile.has(0)) return;
-  fill_queries<kRows, kHeadDim>(args, tile, quads);
+  if (!tile.has(0)) return begin_kernel();
   int begin = 0;
   int end = 0;
   const Ranges<kTiles> ranges = find_ranges<kTiles>(args, tile, begin, end);
+  begin_kernel();
+  fill_queries<kRows, kHeadDim>(args, tile, quads);
   __syncthreads();
 
   // Parts of whole key groups, as even as can be.

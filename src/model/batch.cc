@@ -1,6 +1,7 @@
 #include "model/batch.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "base/error.h"
@@ -107,6 +108,8 @@ void Batch::finish() {
                           num_blocks_of(pending.blocks) + num_blocks_of(pending.quantized_blocks));
     masked = masked || std::ranges::count(pending.key_mask, 0) > 0;
   }
+  // Few different sizes: a device may record what it does with tables of one size.
+  max_blocks = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(max_blocks)));
   block_tables.assign(pending_.size() * static_cast<std::size_t>(max_blocks), -1);
   if (masked) fill_key_mask();
   for (std::size_t s = 0; s < pending_.size(); ++s) {

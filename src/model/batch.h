@@ -59,7 +59,7 @@ class Batch {
   std::vector<std::int32_t> key_end;        // [T]
   std::vector<std::int32_t> cu_seqlens{0};  // [S + 1]
   std::vector<std::int32_t> context_lens;   // [S]
-  std::vector<std::int32_t> block_tables;   // [S, max_blocks], -1 behind the end
+  std::vector<std::int32_t> block_tables;   // [S, max_blocks = 2^n], -1 behind the end
   std::vector<std::uint8_t> key_mask;       // [S, max_context_len] or empty
   std::int64_t max_blocks = 0;
   std::int64_t max_context_len = 0;

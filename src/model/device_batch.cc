@@ -1,6 +1,8 @@
 #include "model/device_batch.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstring>
 
 namespace m2 {
 
@@ -18,25 +20,47 @@ TensorView UploadBuffer::load(const TensorView& host, Backend& backend) {
   return device;
 }
 
+// On a host-accessible backend the arrays themselves, else copies side by side in one upload.
 void DeviceBatch::load(const Batch& batch, Backend& backend) {
-  const auto array = [&]<typename T>(UploadBuffer& buffer, const std::vector<T>& values,
-                                     const Shape& shape) {
-    return buffer.load(view_of(std::span<const T>(values), shape), backend);
-  };
   const std::int64_t num_tokens = batch.num_tokens();
   const std::int64_t num_seqs = batch.num_seqs();
-  const auto num_ids = static_cast<std::int64_t>(batch.token_ids.size());
-  token_ids = array(buffers_.token_ids, batch.token_ids, {num_ids});
-  slot_mapping = array(buffers_.slot_mapping, batch.slot_mapping, {num_tokens});
-  cu_seqlens = array(buffers_.cu_seqlens, batch.cu_seqlens, {num_seqs + 1});
-  context_lens = array(buffers_.context_lens, batch.context_lens, {num_seqs});
-  key_begin = array(buffers_.key_begin, batch.key_begin, {num_tokens});
-  key_end = array(buffers_.key_end, batch.key_end, {num_tokens});
-  block_tables = array(buffers_.block_tables, batch.block_tables, {num_seqs, batch.max_blocks});
+  const auto view = []<typename T>(const std::vector<T>& values, const Shape& shape) {
+    return view_of(std::span<const T>(values), shape);
+  };
+  token_ids = view(batch.token_ids, {static_cast<std::int64_t>(batch.token_ids.size())});
+  slot_mapping = view(batch.slot_mapping, {num_tokens});
+  cu_seqlens = view(batch.cu_seqlens, {num_seqs + 1});
+  context_lens = view(batch.context_lens, {num_seqs});
+  key_begin = view(batch.key_begin, {num_tokens});
+  key_end = view(batch.key_end, {num_tokens});
+  block_tables = view(batch.block_tables, {num_seqs, batch.max_blocks});
   key_mask = {};
-  if (!batch.key_mask.empty()) {
-    key_mask = array(buffers_.key_mask, batch.key_mask, {num_seqs, batch.max_context_len});
-  }
+  if (!batch.key_mask.empty()) key_mask = view(batch.key_mask, {num_seqs, batch.max_context_len});
+  if (!backend.host_accessible()) upload(backend);
+}
+
+void DeviceBatch::upload(Backend& backend) {
+  constexpr std::size_t kAlignment = 16;
+  TensorView* const arrays[] = {&token_ids, &slot_mapping, &cu_seqlens,   &context_lens,
+                                &key_begin, &key_end,      &block_tables, &key_mask};
+  const auto for_each = [&](const auto& use) {
+    std::size_t offset = 0;
+    for (TensorView* array : arrays) {
+      if (!array->present()) continue;
+      use(*array, offset);
+      offset += (array->num_bytes() + kAlignment - 1) / kAlignment * kAlignment;
+    }
+    return offset;
+  };
+  packed_.resize(for_each([](TensorView&, std::size_t) {}));
+  for_each([&](const TensorView& array, std::size_t offset) {
+    if (array.num_bytes() > 0) std::memcpy(packed_.data() + offset, array.data, array.num_bytes());
+  });
+  const Shape shape = {static_cast<std::int64_t>(packed_.size())};
+  const TensorView device = buffer_.load({packed_.data(), DType::kU8, shape}, backend);
+  for_each([&](TensorView& array, std::size_t offset) {
+    array.data = static_cast<std::byte*>(device.data) + offset;
+  });
 }
 
 }  // namespace m2

@@ -1,8 +1,10 @@
 // The arrays of a batch in the memory of a backend.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "model/batch.h"
 #include "ops/backend.h"
@@ -42,17 +44,10 @@ class DeviceBatch {
   TensorView key_mask;      // [S, max_context_len] u8, or absent
 
  private:
-  struct Buffers {
-    UploadBuffer token_ids;
-    UploadBuffer slot_mapping;
-    UploadBuffer cu_seqlens;
-    UploadBuffer context_lens;
-    UploadBuffer key_begin;
-    UploadBuffer key_end;
-    UploadBuffer block_tables;
-    UploadBuffer key_mask;
-  };
-  Buffers buffers_;
+  void upload(Backend& backend);
+
+  std::vector<std::byte> packed_;  // all arrays, on the host
+  UploadBuffer buffer_;
 };
 
 }  // namespace m2

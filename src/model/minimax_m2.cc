@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 
 #include "base/error.h"
-#include "base/philox.h"
-#include "model/blocks_in_use.h"
 #include "model/expert_cache.h"
+#include "model/forward_pass.h"
 
 namespace m2 {
 namespace {
+
+std::atomic<std::int64_t> next_id = 1;
 
 // The first rows of a planned buffer, as `shape`.
 TensorView first(const Tensor& buffer, const Shape& shape) {
@@ -21,27 +23,12 @@ TensorView first(const Tensor& buffer, const Shape& shape) {
 
 }  // namespace
 
-struct MiniMaxM2::Pass {
-  const Batch& batch;
-  KvCache& kv_cache;
-  const ForwardOptions& options;
-  BlocksInUse blocks;  // of an offloaded cache
-  Stage* stage;        // where the residual stream is
-
-  // A seed of its own for every layer and purpose.
-  [[nodiscard]] std::uint64_t dropout_seed(std::size_t layer) const {
-    return derive_seed(*options.training_seed, 2 * layer);
-  }
-  [[nodiscard]] std::uint64_t jitter_seed(std::size_t layer) const {
-    return derive_seed(*options.training_seed, 2 * layer + 1);
-  }
-};
-
 MiniMaxM2::MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelWeights> weights,
                      Placement placement)
     : config_(config),
       weights_(std::move(weights)),
       placement_(std::move(placement)),
+      id_(next_id++),
       rope_(config) {
   const auto activation = activation_from_name(config.hidden_act);
   M2_REQUIRE(ErrorCode::kUnsupported, activation.has_value(), "hidden_act: \"", config.hidden_act,
@@ -151,13 +138,28 @@ TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
            weights_->layers.size());
   num_tokens_ = batch.num_tokens();
   load(batch, options.mask);
-  Pass pass{batch, kv_cache, options,
+  Pass pass{batch,
+            kv_cache,
+            options,
             kv_cache.is_offloaded() ? blocks_in_use(batch, kv_cache.block_size()) : BlocksInUse(),
-            &stage_of(placement_.embedding)};
-  const Shape shape = {num_tokens_, config_.hidden_size};
+            &stage_of(placement_.embedding),
+            num_layers,
+            batch.max_context_len};
+  if (is_decode_step(pass)) {
+    // What a device may have recorded serves every context of up to as many blocks.
+    pass.max_context_len = batch.max_blocks * kv_cache.block_size();
+    find_step_key(pass);
+    pass.stage->backend->run_step(step_key_, [&] { run(pass); });
+  } else {
+    run(pass);
+  }
+  return first(stage_of(placement_.head).normed, {num_tokens_, config_.hidden_size});
+}
 
-  embed(batch, *pass.stage);
-  for (std::size_t layer = 0; layer < num_layers; ++layer) {
+void MiniMaxM2::run(Pass& pass) {
+  const Shape shape = {num_tokens_, config_.hidden_size};
+  embed(pass.batch, *pass.stage);
+  for (std::size_t layer = 0; layer < pass.num_layers; ++layer) {
     enter(pass, stage_of(placement_.layers[layer]));
     record_hidden_states(pass, first(pass.stage->residual, shape));
     decoder_layer(pass, layer);
@@ -167,26 +169,17 @@ TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
   pass.stage->backend->rms_norm(
       {first(pass.stage->residual, shape), weights_->norm, eps(), hidden_states});
   record_hidden_states(pass, hidden_states);
-  return hidden_states;
 }
 
 void MiniMaxM2::decoder_layer(Pass& pass, std::size_t layer) {
-  normalize(pass, weights_->layers[layer].input_norm);
   pass.kv_cache.upload(layer, pass.blocks.read);
   attention_block(pass, layer);
   pass.kv_cache.download(layer, pass.blocks.written);
   enter(pass, stage_of(placement_.mlps[layer]));
-  normalize(pass, weights_->layers[layer].post_attention_norm);
   moe_block(pass, layer);
 }
 
-// normed = rms_norm(residual)
-void MiniMaxM2::normalize(const Pass& pass, const TensorView& weight) {
-  const Shape shape = {num_tokens_, config_.hidden_size};
-  pass.stage->backend->rms_norm(
-      {first(pass.stage->residual, shape), weight, eps(), first(pass.stage->normed, shape)});
-}
-
+// normed = input_norm(residual);
 // residual += o(attention(rope(q_norm(q(normed))), rope(k_norm(k(normed))), v(normed)))
 void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
   const LayerWeights& weights = weights_->layers[layer];
@@ -205,24 +198,24 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
   const bool training = pass.options.training_seed.has_value();
   Tensor attentions = new_attentions(pass);
 
-  backend.linears(std::array{LinearArgs{.input = normed, .weight = weights.q, .output = q},
-                             LinearArgs{.input = normed, .weight = weights.k, .output = k},
-                             LinearArgs{.input = normed, .weight = weights.v, .output = v}});
-  backend.qk_norm_rope({.q = q,
-                        .k = k,
-                        .q_weight = weights.q_norm,
-                        .k_weight = weights.k_norm,
-                        .eps = eps(),
-                        .cos = stage.cos,
-                        .sin = stage.sin,
-                        .head_dim = head_dim});
-
+  backend.norm_linears({residual, weights.input_norm, eps(), normed},
+                       std::array{LinearArgs{.input = normed, .weight = weights.q, .output = q},
+                                  LinearArgs{.input = normed, .weight = weights.k, .output = k},
+                                  LinearArgs{.input = normed, .weight = weights.v, .output = v}});
   const Shape kv_heads = {num_tokens_, config_.num_key_value_heads, head_dim};
   const Shape q_heads = {num_tokens_, config_.num_attention_heads, head_dim};
-  backend.kv_append({.k = first(stage.k, kv_heads),
-                     .v = first(stage.v, kv_heads),
-                     .slot_mapping = batch.slot_mapping,
-                     .cache = cache});
+  backend.qk_norm_rope_append({.q = q,
+                               .k = k,
+                               .q_weight = weights.q_norm,
+                               .k_weight = weights.k_norm,
+                               .eps = eps(),
+                               .cos = stage.cos,
+                               .sin = stage.sin,
+                               .head_dim = head_dim},
+                              {.k = first(stage.k, kv_heads),
+                               .v = first(stage.v, kv_heads),
+                               .slot_mapping = batch.slot_mapping,
+                               .cache = cache});
   backend.attention({.q = first(stage.q, q_heads),
                      .cache = cache,
                      .cu_seqlens = batch.cu_seqlens,
@@ -230,7 +223,7 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
                      .key_begin = batch.key_begin,
                      .key_end = batch.key_end,
                      .block_tables = batch.block_tables,
-                     .max_context_len = pass.batch.max_context_len,
+                     .max_context_len = pass.max_context_len,
                      .max_queries = pass.batch.max_queries,
                      .key_mask = batch.key_mask,
                      .mask = stage.mask,
@@ -250,6 +243,7 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
                   .accumulate = true});
 }
 
+// normed = post_attention_norm(residual);
 // residual += sum over the chosen experts of weight * down(act(gate(normed)) * up(normed))
 void MiniMaxM2::moe_block(const Pass& pass, std::size_t layer) {
   const LayerWeights& weights = weights_->layers[layer];
@@ -262,17 +256,22 @@ void MiniMaxM2::moe_block(const Pass& pass, std::size_t layer) {
   const TensorView topk_ids = first(stage.topk_ids, {num_tokens_, config_.num_experts_per_tok});
   const TensorView topk_weights = first(stage.topk_weights, topk_ids.shape);
 
+  const RmsNormArgs norm = {residual, weights.post_attention_norm, eps(), normed};
+  const MoeRouteArgs route = {.hidden_states = normed,
+                              .gate = weights.gate,
+                              .correction_bias = weights.correction_bias,
+                              .router_logits = router_logits,
+                              .topk_ids = topk_ids,
+                              .topk_weights = topk_weights};
   if (pass.options.training_seed && config_.router_jitter_noise > 0.0) {
+    backend.rms_norm(norm);
     backend.uniform_noise({.values = normed,
                            .jitter = static_cast<float>(config_.router_jitter_noise),
                            .seed = pass.jitter_seed(layer)});
+    backend.moe_route(route);
+  } else {
+    backend.norm_route(norm, route);
   }
-  backend.moe_route({.hidden_states = normed,
-                     .gate = weights.gate,
-                     .correction_bias = weights.correction_bias,
-                     .router_logits = router_logits,
-                     .topk_ids = topk_ids,
-                     .topk_weights = topk_weights});
   backend.moe_experts({.hidden_states = normed,
                        .topk_ids = topk_ids,
                        .topk_weights = topk_weights,

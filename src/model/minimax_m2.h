@@ -79,8 +79,10 @@ class MiniMaxM2 {
   void load(const Batch& batch, const TensorView& mask);
   void embed(const Batch& batch, Stage& stage);
   void enter(Pass& pass, Stage& stage);
+  void run(Pass& pass);
+  [[nodiscard]] bool is_decode_step(const Pass& pass) const;
+  void find_step_key(const Pass& pass);
   void decoder_layer(Pass& pass, std::size_t layer);
-  void normalize(const Pass& pass, const TensorView& weight);
   void attention_block(const Pass& pass, std::size_t layer);
   void moe_block(const Pass& pass, std::size_t layer);
   std::span<const ExpertWeights> experts_in_memory(const Stage& stage, std::size_t layer,
@@ -92,12 +94,14 @@ class MiniMaxM2 {
   MiniMaxM2Config config_;
   std::shared_ptr<const ModelWeights> weights_;
   Placement placement_;
+  std::int64_t id_;  // of no other model of the process
   RopeTable rope_;
   Activation activation_;
   std::vector<Stage> stages_;    // one for each backend of the placement
   Tensor cos_;                   // [T, R / 2], in the host's memory
   Tensor sin_;                   // [T, R / 2], in the host's memory
   std::int64_t num_tokens_ = 0;  // of the last forward
+  std::vector<std::uint64_t> step_key_;
   LookAhead look_ahead_;
   UploadBuffer logit_rows_;
   Tensor head_input_;   // [rows, H]

@@ -24,7 +24,7 @@ struct AttentionArgs {
   TensorView key_begin;              // [T] i32
   TensorView key_end;                // [T] i32
   TensorView block_tables;           // [S, max_blocks] i32
-  std::int64_t max_context_len = 0;  // the largest of context_lens
+  std::int64_t max_context_len = 0;  // the largest of context_lens, or more without masks
   std::int64_t max_queries = 0;      // the most queries of a sequence
   // Both masks are optional and hide further keys; neither shows what a range hides.
   TensorView key_mask;  // [S, M >= max_context_len] u8: 0 hides key c of sequence s (padding)

@@ -1,6 +1,8 @@
 // The interface between the model and what computes it.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -52,6 +54,14 @@ class Backend {
   [[nodiscard]] virtual WeightView place(const WeightView& host, Owners& owners) = 0;
   [[nodiscard]] virtual TensorView place(const TensorView& host, Owners& owners) = 0;
 
+  /// Runs `work`, operations of this backend without copies from or to the host. A device may
+  /// record them and replay them when an equal key comes again; so a key holds all that they are
+  /// called with: addresses, sizes, numbers.
+  virtual void run_step(std::span<const std::uint64_t> key, const std::function<void()>& work) {
+    static_cast<void>(key);
+    work();
+  }
+
   virtual void embedding(const EmbeddingArgs& args) = 0;
   virtual void rms_norm(const RmsNormArgs& args) = 0;
   virtual void linear(const LinearArgs& args) = 0;
@@ -59,11 +69,25 @@ class Backend {
   virtual void linears(std::span<const LinearArgs> products) {
     for (const LinearArgs& args : products) linear(args);
   }
+  /// rms_norm, then products with its output, which may stay unwritten: it is room for it.
+  virtual void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products) {
+    rms_norm(norm);
+    linears(products);
+  }
   virtual void qk_norm_rope(const QkNormRopeArgs& args) = 0;
   virtual void kv_append(const KvAppendArgs& args) = 0;
+  virtual void qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& append) {
+    qk_norm_rope(rotate);
+    kv_append(append);
+  }
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void uniform_noise(const UniformNoiseArgs& args) = 0;
   virtual void moe_route(const MoeRouteArgs& args) = 0;
+  /// rms_norm, then the router of its output.
+  virtual void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route) {
+    rms_norm(norm);
+    moe_route(route);
+  }
   virtual void moe_experts(const MoeExpertsArgs& args) = 0;
 
   /// Not of the forward pass: contents for measurements.

@@ -135,7 +135,7 @@ TEST_F(CudaLinear, EveryE4m3CodeIsExact) {
       std::memset(weight.bytes() + row * cols, static_cast<int>(row),
                   static_cast<std::size_t>(cols));
     }
-    const std::vector<float> ones(4, 1.0F);
+    const std::vector<float> ones(8, 1.0F);
     WeightView view = weight.view();
     view.scale = ones.data();
     const Tensor input(DType::kF32, {9, cols});

@@ -1,0 +1,199 @@
+// The operations that do several at once, against their parts; and steps that are replayed.
+#include "base/error.h"
+#include "cuda/device_cases.h"
+
+namespace m2 {
+namespace {
+
+using test::Random;
+using test::StoredWeight;
+
+class CudaFused : public test::DeviceTest {
+ protected:
+  void expect_near(const Tensor& device, const Tensor& expected, double epsilon) {
+    const Tensor got = to_host(device);
+    const Tensor want = to_host(expected);
+    double norm = 0.0;
+    for (const float value : test::floats(want)) norm = std::fmax(norm, std::fabs(value));
+    for (std::int64_t i = 0; i < want.view().num_elements(); ++i) {
+      ASSERT_NEAR(got.as<float>()[i], want.as<float>()[i], norm * epsilon) << "element " << i;
+    }
+  }
+  Tensor zeros(const Shape& shape, DType dtype = DType::kF32) {
+    return backend_->allocate(dtype, shape);
+  }
+};
+
+// Few tokens are normed by the products' own blocks, more of them before; both round activations to
+// 2^-12 (2^-17 for BF16), once.
+TEST_F(CudaFused, NormLinears) {
+  unsigned seed = 20;
+  for (const DType dtype : test::kWeightTypes) {
+    for (const std::int64_t num_tokens : {0, 1, 2, 3, 8, 9}) {
+      SCOPED_TRACE(testing::Message() << num_tokens << " tokens " << dtype_name(dtype));
+      Random random(++seed);
+      const StoredWeight weights[] = {StoredWeight(dtype, 48, 1024, random),
+                                      StoredWeight(dtype, 17, 1024, random)};
+      const Tensor input = to_device(random.tensor({num_tokens, 1024}, 20.0F).view());
+      const Tensor factors = to_device(random.tensor({1024}).view());
+      const Tensor normed = zeros(input.shape());
+      const RmsNormArgs norm = {input.view(), factors.view(), 1e-6F, normed.view()};
+      std::vector<Tensor> together;
+      std::vector<Tensor> apart;
+      std::vector<LinearArgs> products;
+      backend_->rms_norm(norm);
+      for (const StoredWeight& weight : weights) {
+        const WeightView placed = place(weight.view());
+        together.push_back(zeros({num_tokens, placed.rows}));
+        apart.push_back(zeros({num_tokens, placed.rows}));
+        backend_->linear({normed.view(), placed, apart.back().view()});
+        products.push_back({normed.view(), placed, together.back().view()});
+      }
+      backend_->norm_linears(norm, products);
+      for (std::size_t i = 0; i < products.size(); ++i) {
+        expect_near(together[i], apart[i], dtype == DType::kBF16 ? 0x1p-14 : 0x1p-10);
+      }
+    }
+  }
+}
+
+TEST_F(CudaFused, NormRoute) {
+  for (const std::int64_t num_tokens : {0, 1, 7, 8, 9}) {
+    for (const std::int64_t num_experts : {5, 256, 300}) {
+      SCOPED_TRACE(testing::Message() << num_tokens << " tokens, " << num_experts << " experts");
+      Random random(31);
+      const StoredWeight gate(DType::kF32, num_experts, 3072, random);
+      const Tensor input = to_device(random.tensor({num_tokens, 3072}, 3.0F).view());
+      const Tensor factors = to_device(random.tensor({3072}).view());
+      const Tensor bias = to_device(random.tensor({num_experts}, 0.01F).view());
+      const WeightView placed = place(gate.view());
+      struct Outputs {
+        Tensor normed, logits, ids, weights;
+      };
+      const auto run = [&](bool fused) {
+        Outputs out = {zeros(input.shape()), zeros({num_tokens, num_experts}),
+                       zeros({num_tokens, 3}, DType::kI32), zeros({num_tokens, 3})};
+        const RmsNormArgs norm = {input.view(), factors.view(), 1e-6F, out.normed.view()};
+        const MoeRouteArgs route = {out.normed.view(), placed,         bias.view(),
+                                    out.logits.view(), out.ids.view(), out.weights.view()};
+        if (fused) {
+          backend_->norm_route(norm, route);
+        } else {
+          backend_->rms_norm(norm);
+          backend_->moe_route(route);
+        }
+        return out;
+      };
+      const Outputs apart = run(false);
+      for (int repeat = 0; repeat < 3; ++repeat) {  // it leaves its counter as it was
+        const Outputs fused = run(true);
+        expect_near(fused.normed, apart.normed, 0x1p-20);
+        expect_near(fused.logits, apart.logits, 0x1p-18);
+        expect_near(fused.weights, apart.weights, 0x1p-14);
+        const Tensor got = to_host(fused.ids);
+        const Tensor want = to_host(apart.ids);
+        EXPECT_EQ(std::memcmp(got.view().data, want.view().data, want.view().num_bytes()), 0);
+      }
+    }
+  }
+}
+
+TEST_F(CudaFused, QkNormRopeAppend) {
+  for (const std::int64_t head_dim : {128, 20}) {
+    for (const KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+      Random random(41);
+      const std::int64_t num_tokens = 5;
+      const Tensor q = random.tensor({num_tokens, 6 * head_dim});
+      const Tensor k = random.tensor({num_tokens, 2 * head_dim});
+      const Tensor v = to_device(random.tensor({num_tokens, 2, head_dim}).view());
+      const Tensor q_weight = to_device(random.tensor({6 * head_dim}).view());
+      const Tensor k_weight = to_device(random.tensor({2 * head_dim}).view());
+      const Tensor cos = to_device(random.tensor({num_tokens, 8}).view());
+      const Tensor sin = to_device(random.tensor({num_tokens, 8}).view());
+      const Tensor slots =
+          to_device(test::tensor_of<std::int64_t>({19, 0, 7, 8, 3}, {num_tokens}).view());
+      const auto run = [&](bool fused) {
+        std::vector<Tensor> out;
+        out.push_back(to_device(q.view()));
+        out.push_back(to_device(k.view()));
+        out.push_back(zeros({6, 2, 4, head_dim}, storage_dtype(format)));
+        out.push_back(zeros({6, 2, 4, head_dim}, storage_dtype(format)));
+        const QkNormRopeArgs rotate = {out[0].view(),   out[1].view(), q_weight.view(),
+                                       k_weight.view(), 1e-6F,         cos.view(),
+                                       sin.view(),      head_dim};
+        const TensorView heads = {out[1].view().data, DType::kF32, {num_tokens, 2, head_dim}};
+        const KvAppendArgs append = {
+            heads,
+            v.view(),
+            slots.view(),
+            {.keys = out[2].view(), .values = out[3].view(), .format = format}};
+        if (fused) {
+          backend_->qk_norm_rope_append(rotate, append);
+        } else {
+          backend_->qk_norm_rope(rotate);
+          backend_->kv_append(append);
+        }
+        return out;
+      };
+      const auto apart = run(false);
+      const auto fused = run(true);
+      for (std::size_t i = 0; i < apart.size(); ++i) {
+        const Tensor got = to_host(fused[i]);
+        const Tensor want = to_host(apart[i]);
+        EXPECT_EQ(std::memcmp(got.view().data, want.view().data, want.view().num_bytes()), 0)
+            << "output " << i;
+      }
+    }
+  }
+}
+
+// A recorded step works on what its buffers hold when it is replayed, also after workspaces moved
+// and after more keys came by than records are kept.
+TEST_F(CudaFused, StepsReplayWithNewContents) {
+  Random random(51);
+  const Tensor factors = to_device(random.tensor({256}).view());
+  const StoredWeight stored(DType::kBF16, 64, 256, random);
+  const WeightView weight = place(stored.view());
+  const Tensor input = zeros({3, 256});
+  const Tensor normed = zeros({3, 256});
+  const Tensor output = zeros({3, 64});
+  int calls = 0;
+  const auto work = [&] {
+    ++calls;
+    backend_->rms_norm({input.view(), factors.view(), 1e-6F, normed.view()});
+    backend_->linear({normed.view(), weight, output.view()});
+  };
+  const auto check_run = [&](std::uint64_t key) {
+    const Tensor host = random.tensor({3, 256});
+    backend_->upload(host.view(), input.view());
+    backend_->run_step(std::span(&key, 1), work);
+    const Tensor want_normed = zeros({3, 256});
+    const Tensor want = zeros({3, 64});
+    backend_->rms_norm({input.view(), factors.view(), 1e-6F, want_normed.view()});
+    backend_->linear({want_normed.view(), weight, want.view()});
+    const Tensor got_host = to_host(output);
+    const Tensor want_host = to_host(want);
+    test::expect_same_bits(test::floats(got_host), test::floats(want_host));
+  };
+  for (int i = 0; i < 5; ++i) check_run(1);
+  EXPECT_EQ(calls, 2);  // run once, recorded once
+  for (std::uint64_t key = 100; key < 200; ++key) check_run(key);
+  for (int i = 0; i < 3; ++i) check_run(1);
+  EXPECT_EQ(calls, 2 + 100 + 2);
+  for (int i = 0; i < 3; ++i) check_run(2);
+  EXPECT_THROW(
+      {
+        for (int i = 0; i < 2; ++i) {
+          const std::uint64_t key = 3;
+          backend_->run_step(std::span(&key, 1), [&] {
+            if (i == 1) fail(ErrorCode::kInternal, "in the middle of a recording");
+            work();
+          });
+        }
+      },
+      Error);
+  check_run(4);
+}
+
+}  // namespace
+}  // namespace m2

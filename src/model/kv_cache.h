@@ -27,7 +27,7 @@ struct KvCacheOptions {
 };
 
 /// What the engine stores when nobody says: BF16 where a device is, whose fast attention reads it;
-/// on the processor alone F32, ...
+/// on the processor alone F32, which loses nothing.
 [[nodiscard]] KvFormat default_kv_format(const Placement& placement);
 
 /// Blocks first .. first + count - 1.

@@ -44,14 +44,15 @@ Json result_json(const BenchResult& result) {
                {"read_limit", result.read_limit()},
                {"read_share", result.read_share()},
                {"operations_per_second", result.cost.operations / seconds}};
-  if (result.multiply_limit) {
-    json["multiply_limit"] = result.multiply_limit->operations_per_second;
-    json["multiply_limit_source"] = result.multiply_limit->source;
-    json["multiply_share"] = *result.multiply_share();
+  if (!result.multiply_source.empty()) {
+    json["multiply_limit"] = result.multiply_limit();
+    json["multiply_limit_source"] = result.multiply_source;
+    json["multiply_share"] = result.multiply_share();
   }
   for (const Repetition& repetition : result.repetitions) {
-    json["repetitions"].push_back(
-        {{"seconds", repetition.seconds}, {"read_rate", repetition.read_rate}});
+    json["repetitions"].push_back({{"seconds", repetition.seconds},
+                                   {"read_rate", repetition.read_rate},
+                                   {"multiply_rate", repetition.multiply_rate}});
   }
   return json;
 }
@@ -95,14 +96,14 @@ std::string table_row(const BenchResult& result) {
     most = std::max(most, repetition.seconds);
   }
   const double seconds = result.seconds();
-  const auto share = result.multiply_share();
   std::array<char, 256> text;
   std::snprintf(text.data(), text.size(), "%-24s %12.2f %12.3f %8.1f %10.2f %9s %10.1f %9s %8.1f\n",
                 test_name(result.test).c_str(), result.tokens_per_second(),
                 1e3 * seconds / static_cast<double>(result.num_steps),
                 50.0 * (most - least) / seconds, result.cost.bytes() / seconds * 1e-9,
                 percent(result.read_share()).c_str(), result.cost.operations / seconds * 1e-9,
-                share ? percent(*share).c_str() : "-", result.experts_per_layer);
+                result.multiply_source.empty() ? "-" : percent(result.multiply_share()).c_str(),
+                result.experts_per_layer);
   return text.data();
 }
 

@@ -48,7 +48,6 @@ BenchResult run_test(BenchModel& subject, const BenchTest& test, const BenchOpti
         expected_experts(config, static_cast<double>(step.num_seqs * step.num_tokens)) /
         static_cast<double>(workload.num_steps());
   }
-  result.multiply_limit = probe.multiply_rate(subject.multiply_kind());
   double before = probe.read_rate();
   for (int i = 0; i < options.repetitions; ++i) {
     options.before_repetition();
@@ -56,7 +55,10 @@ BenchResult run_test(BenchModel& subject, const BenchTest& test, const BenchOpti
     workload.run();
     const std::chrono::duration<double> seconds = Clock::now() - begin;
     const double after = probe.read_rate();
-    result.repetitions.push_back({seconds.count(), (before + after) / 2.0});
+    const auto multiply = probe.multiply_rate(subject.multiply_kind());
+    if (multiply) result.multiply_source = multiply->source;
+    result.repetitions.push_back({seconds.count(), (before + after) / 2.0,
+                                  multiply ? multiply->operations_per_second : 0.0});
     before = after;
   }
   return result;
@@ -92,9 +94,15 @@ double BenchResult::read_share() const {
                    [&](const Repetition& r) { return cost.bytes() / r.seconds / r.read_rate; });
 }
 
-std::optional<double> BenchResult::multiply_share() const {
-  if (!multiply_limit) return std::nullopt;
-  return cost.operations / seconds() / multiply_limit->operations_per_second;
+double BenchResult::multiply_limit() const {
+  return median_of(repetitions, [](const Repetition& r) { return r.multiply_rate; });
+}
+
+double BenchResult::multiply_share() const {
+  if (multiply_source.empty()) return 0.0;
+  return median_of(repetitions, [&](const Repetition& r) {
+    return cost.operations / r.seconds / r.multiply_rate;
+  });
 }
 
 std::vector<BenchResult> run_bench(BenchModel& subject, const BenchOptions& options,

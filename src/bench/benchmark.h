@@ -2,7 +2,7 @@
 #pragma once
 
 #include <functional>
-#include <optional>
+#include <string>
 #include <vector>
 
 #include "bench/benchmark_model.h"
@@ -24,10 +24,11 @@ struct BenchOptions {
 /// nothing of the kind.
 [[nodiscard]] std::vector<BenchTest> tests_of(const BenchOptions& options);
 
-/// One repetition, with the rate of reading memory just before and after it.
+/// One repetition, with the limits measured beside it.
 struct Repetition {
   double seconds = 0.0;
-  double read_rate = 0.0;  // bytes a second, the mean of both
+  double read_rate = 0.0;      // bytes a second, the mean of just before and just after
+  double multiply_rate = 0.0;  // operations a second, just after; 0: not known
 };
 
 struct BenchResult {
@@ -37,7 +38,7 @@ struct BenchResult {
   double experts_per_layer = 0.0;  // different ones that a step used, the mean
   double experts_expected = 0.0;   // if all were chosen equally often
   std::vector<Repetition> repetitions;
-  std::optional<MultiplyRate> multiply_limit;
+  std::string multiply_source;  // empty: the rate is not known
 
   [[nodiscard]] double tokens() const {
     return static_cast<double>(test.num_tokens * test.num_seqs);
@@ -48,8 +49,10 @@ struct BenchResult {
   [[nodiscard]] double read_limit() const;
   /// Of the bytes that must be read over what the machine reads in the same time.
   [[nodiscard]] double read_share() const;
-  /// Of the operations over what the machine can multiply; absent where that is not known.
-  [[nodiscard]] std::optional<double> multiply_share() const;
+  /// Of the operations over what the machine multiplies in the same time; 0 where that is not
+  /// known.
+  [[nodiscard]] double multiply_limit() const;
+  [[nodiscard]] double multiply_share() const;
 };
 
 /// `on_result` gets every result as soon as it is there.

@@ -60,7 +60,7 @@ class CpuLimitProbe final : public LimitProbe {
   static constexpr std::int64_t kFloats = std::int64_t{1} << 28U;
   static constexpr std::int64_t kPiece = std::int64_t{1} << 16U;
   static constexpr std::int64_t kPieces = kFloats / kPiece;
-  static constexpr std::int64_t kRounds = 200000;  // a millisecond or two
+  static constexpr std::int64_t kRounds = 500000;  // a millisecond or two
 
   const cpu::Kernels& kernels_;
   cpu::Lanes lanes_;

@@ -14,7 +14,8 @@ namespace m2::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Sums of their own, enough to hide the latency of an instruction on two ports.
+// Sums of their own, enough to hide the latency of an instruction on two ports. They stay in
+// registers as long as nothing in the loop may look at memory.
 constexpr int kPeakSums = 12;
 
 // Multiply-adds of registers alone. Returns how many multiplications and additions it made.
@@ -26,9 +27,6 @@ inline std::int64_t peak_f32(std::int64_t rounds, float* sink) {
   for (std::int64_t round = 0; round < rounds; ++round) {
     HWY_UNROLL(12)
     for (auto& sum : sums) sum = hn::MulAdd(sum, factor, factor);
-#if defined(__GNUC__)
-    asm volatile("" ::: "memory");
-#endif
   }
   for (const auto& sum : sums) *sink += hn::GetLane(sum);
   return 2 * rounds * kPeakSums * static_cast<std::int64_t>(hn::Lanes(d));
@@ -44,7 +42,6 @@ M2_PEAK_TARGET inline std::int64_t peak_int8(std::int64_t rounds, std::int32_t* 
   for (std::int64_t round = 0; round < rounds; ++round) {
     HWY_UNROLL(12)
     for (auto& sum : sums) sum = _mm512_dpbusd_epi32(sum, factor, factor);
-    asm volatile("" ::: "memory");
   }
   for (const auto& sum : sums) *sink += _mm_cvtsi128_si32(_mm512_castsi512_si128(sum));
   return 2 * rounds * kPeakSums * 64;

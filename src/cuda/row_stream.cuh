@@ -24,14 +24,24 @@ __device__ inline void multiply_columns(const TilePiece& rows, const TokenRows<k
   }
 }
 
-/// By the asking warp: the stages of tile after tile of rows. source_of(position) [lane_source].
+/// By the asking warps: the stages of tile after tile of rows. source_of(position) [lane_source].
 template <DType kType, typename SourceOf>
 __device__ void ask_for_tiles(WeightRing<kType>& ring, const StreamShape& shape, Span tiles,
                               int num_inner, const SourceOf& source_of) {
+  // They take turns tile by tile, as many as the ring holds tiles: no slot may be asked for by one
+  // before the use before was asked for by another and the one before that was given back.
+  const int stages = shape.stages();
+  const int num_asking = max(1, min(kAskingWarps, ring.slots() / stages));
+  const int own = static_cast<int>(threadIdx.x) / 32 - kStreamWarps;
+  if (own >= num_asking) return;
   UnitPosition position(tiles.begin, num_inner);
   for (int tile = tiles.begin; tile < tiles.end; ++tile, position.advance(num_inner)) {
+    if ((tile - tiles.begin) % num_asking != own) {
+      ring.skip(stages);
+      continue;
+    }
     const char* source = source_of(position);
-    for (int stage = 0; stage < shape.stages(); ++stage) {
+    for (int stage = 0; stage < stages; ++stage) {
       ring.push(source, stage * kStageRowBytes, stage_bytes(shape, stage));
     }
   }
@@ -50,7 +60,7 @@ __device__ void multiply_tile(WeightRing<kType>& ring, const StreamShape& shape,
   }
 }
 
-__device__ inline bool is_asking_warp() { return threadIdx.x / 32 == kStreamWarps; }
+__device__ inline bool is_asking_warp() { return threadIdx.x / 32 >= kStreamWarps; }
 constexpr int kMultiplyThreads = 32 * kStreamWarps;
 
 /// What each warp of a block found for its columns of a unit: kTiles tiles of rows times kColumns

@@ -1,10 +1,11 @@
 // Weight rows on their way from memory: a ring of stages in a block's shared memory.
 //
 // A stage is a tile of sixteen rows over up to 1,536 bytes of their columns: "upper" eight and
-// "lower" eight rows, which may belong to different matrices, each row one bulk copy. One warp asks
-// for stages as far ahead as the ring allows and across the units of rows of the block; twelve
-// others multiply, each 128 bytes of every row. Measured on an H100 (one layer's gate and up, 64
-// experts): 0.94 of the read rate, where copies by the lanes themselves (cp.async) reach 0.87.
+// "lower" eight rows, which may belong to different matrices, each row one bulk copy. Up to three
+// warps ask for stages, in turns, as far ahead as the ring allows and across the units of rows of
+// the block; twelve others multiply, each 128 bytes of every row. Measured on an H100 (one layer's
+// gate and up, 64 experts): 0.94 of the read rate, where copies by the lanes themselves (cp.async)
+// reach 0.87.
 #pragma once
 
 #include "cuda/bulk_copy.cuh"
@@ -13,7 +14,8 @@
 namespace m2::cuda {
 
 constexpr int kStreamWarps = 12;  // that multiply
-constexpr int kStreamThreads = 32 * (kStreamWarps + 1);
+constexpr int kAskingWarps = 3;
+constexpr int kStreamThreads = 32 * (kStreamWarps + kAskingWarps);
 constexpr int kPieceBytes = 128;  // of a row, for one warp
 constexpr int kStageRowBytes = kStreamWarps * kPieceBytes;
 constexpr int kStagePitch = kStageRowBytes + 64;  // rows that are read together meet other banks
@@ -79,7 +81,11 @@ struct HalfTile {
 __device__ inline const char* lane_source(const StreamShape& shape, const HalfTile& upper,
                                           const HalfTile& lower) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const HalfTile& own = lane < 8 || lane == 16 ? upper : lower;
+  // By value: a chosen reference would put both halves into local memory.
+  const bool is_upper = lane < 8 || lane == 16;
+  const HalfTile own = {is_upper ? upper.data : lower.data, is_upper ? upper.scale : lower.scale,
+                        is_upper ? upper.first_row : lower.first_row,
+                        is_upper ? upper.first_byte : lower.first_byte};
   if (lane < kTileRows) {
     const int row = min(own.first_row + lane % 8, shape.rows - 1);
     return static_cast<const char*>(own.data) + std::int64_t{row} * shape.row_bytes +
@@ -138,6 +144,12 @@ class WeightRing {
     }
     advance();
   }
+
+  /// Leaves a number of stages to other asking warps.
+  __device__ void skip(int stages) {
+    for (int i = 0; i < stages; ++i) advance();
+  }
+  [[nodiscard]] __device__ int slots() const { return slots_; }
 
   /// By each of the other warps: waits for the next stage, calls use(piece) if it reaches to the
   /// warp's piece, and gives it back.

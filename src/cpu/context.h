@@ -83,11 +83,15 @@ void random_fill(const RandomFillArgs& args, Context& context);
 /// Rows of the input [T, K] f32 into context.quantized_input, on all threads where it is worth it.
 void quantize_input(const TensorView& input, Context& context);
 
-/// Rows of a weight for one task: whole multiples of `least`, a power of two; enough tasks for all
-/// threads, a power of two that fits the usual scale blocks, and large enough that packing the
-/// activations for them (once a task) is cheap.
-[[nodiscard]] std::int64_t rows_per_task(std::int64_t rows, std::int64_t least, const Lanes& lanes);
-/// The least for a weight: strips are cut between two of them only.
-[[nodiscard]] std::int64_t least_rows(const WeightView& weight);
+/// Rows of a weight that one task should have: powers of two.
+struct TaskRows {
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+};
+/// For products with num_tokens. The least fits the usual scale blocks and whole strips; with it,
+/// packing the activations, once a task, is cheap.
+[[nodiscard]] TaskRows task_rows(const WeightView& weight, std::int64_t num_tokens);
+/// Within the limits, and enough tasks for all threads.
+[[nodiscard]] std::int64_t rows_per_task(std::int64_t rows, TaskRows limits, const Lanes& lanes);
 
 }  // namespace m2::cpu

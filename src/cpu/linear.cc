@@ -9,9 +9,10 @@ bool takes_codes(const WeightView& weight) {
   return is_strip_format(weight.block_format);
 }
 
-std::int64_t least_rows(const WeightView& weight) {
-  // Kernels take two strips at a time.
-  return takes_codes(weight) ? 2 * kStripRows : 8;
+TaskRows task_rows(const WeightView& weight, std::int64_t num_tokens) {
+  if (!takes_codes(weight)) return {.least = 8, .most = 64};
+  // Kernels take two strips at a time, or read many from front to back.
+  return {.least = 2 * kStripRows, .most = num_tokens <= 8 ? 256 : 64};
 }
 
 void quantize_input(const TensorView& input, Context& context) {
@@ -32,10 +33,9 @@ void quantize_input(const TensorView& input, Context& context) {
   }
 }
 
-std::int64_t rows_per_task(std::int64_t rows, std::int64_t least, const Lanes& lanes) {
-  constexpr std::int64_t kMost = 64;
-  std::int64_t result = least;
-  while (result < kMost && rows / (2 * result) >= std::int64_t{8} * lanes.num_threads()) {
+std::int64_t rows_per_task(std::int64_t rows, TaskRows limits, const Lanes& lanes) {
+  std::int64_t result = limits.least;
+  while (result < limits.most && rows / (2 * result) >= std::int64_t{8} * lanes.num_threads()) {
     result *= 2;
   }
   return result;
@@ -49,7 +49,8 @@ void linear(const LinearArgs& args, Context& context) {
   const std::int64_t cols = args.weight.cols;
   const bool quantized = takes_codes(args.weight);
   if (quantized) quantize_input(args.input, context);
-  const std::int64_t row_step = rows_per_task(rows, least_rows(args.weight), context.lanes);
+  const std::int64_t row_step =
+      rows_per_task(rows, task_rows(args.weight, num_tokens), context.lanes);
   const std::int64_t row_tasks = (rows + row_step - 1) / row_step;
   // Few rows (the router): the tokens give the parallelism.
   const bool split_tokens = row_tasks < std::int64_t{4} * context.lanes.num_threads();

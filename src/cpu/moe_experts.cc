@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cpu/context.h"
+#include "quant/strip_format.h"
 
 namespace m2::cpu {
 namespace {
@@ -46,17 +47,21 @@ struct Needs {
   bool quantized_input = false;
   bool quantized_inner = false;
   bool plain_inner = false;
-  std::int64_t least_rows = 0;  // of a task
+  TaskRows task_rows;
 };
 
 Needs needs_of(const MoeExpertsArgs& args, const ExpertGroups& groups) {
   Needs needs;
+  const std::int64_t tokens_per_expert =
+      args.topk_ids.num_elements() / static_cast<std::int64_t>(groups.active.size());
   for (const std::int32_t id : groups.active) {
     const ExpertWeights& expert = args.experts[static_cast<std::size_t>(id)];
     needs.quantized_input |= takes_codes(expert.gate) || takes_codes(expert.up);
     (takes_codes(expert.down) ? needs.quantized_inner : needs.plain_inner) = true;
     for (const WeightView* weight : {&expert.gate, &expert.up, &expert.down}) {
-      needs.least_rows = std::max(needs.least_rows, least_rows(*weight));
+      const TaskRows rows = task_rows(*weight, tokens_per_expert);
+      needs.task_rows.least = std::max(needs.task_rows.least, rows.least);
+      needs.task_rows.most = std::max(needs.task_rows.most, rows.most);
     }
   }
   return needs;
@@ -81,11 +86,11 @@ class ExpertsCall {
 
   // inner = act(gate x) * up x: one list of tasks over all experts and row ranges.
   void gate_up() {
-    // A group of inner columns is quantised by one task.
-    const std::int64_t least =
-        needs_.quantized_inner ? std::max(needs_.least_rows, kQuantizedCols) : needs_.least_rows;
-    const std::int64_t step = rows_per_task(
-        inner_size_ * static_cast<std::int64_t>(groups_.active.size()), least, context_.lanes);
+    // A group of inner columns is quantised by one task: the least rows of strips.
+    static_assert(kQuantizedCols == 2 * kStripRows);
+    const std::int64_t step =
+        rows_per_task(inner_size_ * static_cast<std::int64_t>(groups_.active.size()),
+                      needs_.task_rows, context_.lanes);
     const std::int64_t row_tasks = (inner_size_ + step - 1) / step;
     const auto num_experts = static_cast<std::int64_t>(groups_.active.size());
     context_.lanes.run(num_experts * row_tasks, [&](std::int64_t task, Buffer& scratch) {
@@ -97,10 +102,10 @@ class ExpertsCall {
   // output += sum over the choices of weight * down inner. A task owns a range of output columns
   // for all tokens, so the sum needs no second pass and no atomics.
   void down() {
-    std::int64_t step = rows_per_task(hidden_size_, needs_.least_rows, context_.lanes);
+    std::int64_t step = rows_per_task(hidden_size_, needs_.task_rows, context_.lanes);
     const std::int64_t num_slots = args_.topk_ids.num_elements();
     constexpr std::int64_t kMostFloats = std::int64_t{1} << 21;  // 8 MiB a thread
-    while (step > needs_.least_rows && step * num_slots > kMostFloats) step /= 2;
+    while (step > needs_.task_rows.least && step * num_slots > kMostFloats) step /= 2;
     const std::int64_t num_tasks = (hidden_size_ + step - 1) / step;
     context_.lanes.run(num_tasks, [&](std::int64_t task, Buffer& scratch) {
       down_rows(task * step, std::min(hidden_size_, (task + 1) * step), scratch);

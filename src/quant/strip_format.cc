@@ -138,18 +138,28 @@ void encode_strip(BlockFormat format, const float* rows, std::int64_t num_rows, 
 void decode_strip_row(BlockFormat format, const void* matrix, std::int64_t row, std::int64_t cols,
                       float* out) {
   const StripLayout layout = strip_layout(format, cols);
-  const auto* strip =
-      static_cast<const std::uint8_t*>(matrix) + row / kStripRows * layout.strip_bytes();
   const std::int64_t in_strip = row % kStripRows;
-  for (std::int64_t col = 0; col < cols; ++col) {
-    const CodePlace place = code_place(layout.bits, in_strip, col);
-    const int code =
-        layout.bits == 8 ? strip[place.byte] - 128 : ((strip[place.byte] >> place.shift) & 15) - 8;
-    f16 scale;
-    std::memcpy(&scale,
-                strip + layout.code_bytes() + (col / layout.group_size * kStripRows + in_strip) * 2,
-                2);
-    out[col] = static_cast<float>(code) * to_float(scale);
+  const auto* codes = static_cast<const std::uint8_t*>(matrix) +
+                      row / kStripRows * layout.strip_bytes() + 4 * in_strip;
+  const std::uint8_t* scales = codes - 4 * in_strip + layout.code_bytes() + 2 * in_strip;
+  for (std::int64_t begin = 0; begin < cols; begin += layout.group_size) {
+    f16 stored;
+    std::memcpy(&stored, scales + begin / layout.group_size * kStripRows * 2, sizeof(stored));
+    const float scale = to_float(stored);
+    std::array<float, kMostGroup> group;
+    // Eight columns at a time: a line of 4-bit codes or two of 8-bit ones.
+    for (std::int64_t i = 0; i < layout.group_size; i += 8) {
+      const std::uint8_t* line = codes + (begin + i) / layout.line_cols() * kStripLine;
+      float* values = group.data() + i;
+      for (std::int64_t j = 0; j < 4; ++j) {
+        const bool bytes = layout.bits == 8;
+        const int low = bytes ? line[j] - 128 : (line[j] & 15) - 8;
+        const int high = bytes ? line[kStripLine + j] - 128 : (line[j] >> 4) - 8;
+        values[j] = static_cast<float>(low) * scale;
+        values[4 + j] = static_cast<float>(high) * scale;
+      }
+    }
+    std::copy_n(group.data(), std::min(layout.group_size, cols - begin), out + begin);
   }
 }
 

@@ -46,7 +46,15 @@ void attention(const AttentionArgs& args, Context& context) {
   M2_REQUIRE(ErrorCode::kUnsupported, !args.cache.quantized.present(),
              "cuda: attention: quantised blocks of the KV cache are not supported");
   if (args.q.num_elements() == 0) return;
-  if (fits_streaming_attention(args)) {
+  if (sm90::fits_prefill_attention(args, context)) {
+    sm90::prefill_attention(args, context);
+    // A batch of one sequence has no others.
+    if (args.context_lens.shape[0] > 1) {
+      AttentionArgs others = args;
+      others.max_queries = sm90::kFewQueries;
+      streaming_attention(others, context);
+    }
+  } else if (fits_streaming_attention(args)) {
     streaming_attention(args, context);
   } else {
     plain_attention(args, context);

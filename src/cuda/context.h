@@ -5,6 +5,7 @@
 
 #include "cuda/expert_tables.h"
 #include "cuda/runtime.h"
+#include "cuda/sm90/prefill.h"
 #include "ops/backend.h"
 
 namespace m2::cuda {
@@ -21,6 +22,7 @@ struct Context {
   int num_sms = 0;
   bool overlaps_kernels = false;  // Hopper and later: see launch.cuh
   bool has_bulk_copies = false;   // likewise: see weight_ring.cuh; others take the plain kernels
+  bool has_wgmma = false;         // Hopper: see sm90/
   int shared_bytes = 0;           // that a block may have
   Stream stream;
   ExpertTables expert_tables;
@@ -31,6 +33,7 @@ struct Context {
   Workspace attention_partials;  // see attention.cu
   Workspace attention_counters;
   Workspace route_counter;  // [1] i32: blocks that are done
+  sm90::Prefill prefill;
 };
 
 void embedding(const EmbeddingArgs& args, Context& context);

@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/devices.h"
+#include "cuda/int4_layout.h"
+#include "cuda/int4_repack.h"
 #include "cuda/step_graphs.h"
 #include "cuda/weight_store.h"
 #include "ops/contract.h"
@@ -31,6 +33,7 @@ struct CudaBackend::Impl {
     context.num_sms = properties.multiProcessorCount;
     context.overlaps_kernels = properties.major >= 9;
     context.has_bulk_copies = properties.major >= 9;
+    context.has_wgmma = properties.major == 9 && properties.minor == 0;
     context.shared_bytes = static_cast<int>(properties.sharedMemPerBlockOptin);
   }
 
@@ -43,7 +46,26 @@ struct CudaBackend::Impl {
   }
 
   void* place(const void* host, std::size_t num_bytes, Owners& owners) {
-    const auto placed = weights.place(host, num_bytes, context.stream);
+    return own(weights.place(host, num_bytes, context.stream), owners);
+  }
+
+  // The strips cross to the device as they are and are put into order there.
+  WeightView place_int4(const WeightView& host, Owners& owners) {
+    M2_REQUIRE(ErrorCode::kUnsupported, host.rows % 16 == 0 && host.cols % cuda::kUnitColumns == 0,
+               "cuda: a matrix in ", block_format_name(host.block_format),
+               ": expected multiples of 16 rows and 128 columns, got [", host.rows, ", ", host.cols,
+               "]");
+    const auto num_bytes = static_cast<std::size_t>(host.num_bytes());
+    void* on_device = strips.get<char>(num_bytes);
+    weights.copy(host.data, on_device, num_bytes, context.stream);
+    WeightView placed = host;
+    void* units = own(weights.reserve(num_bytes), owners);
+    cuda::repack_int4(host, on_device, units, context);
+    placed.data = units;
+    return placed;
+  }
+
+  static void* own(const cuda::WeightStore::Placed& placed, Owners& owners) {
     if (owners.empty() || owners.back() != placed.slab) owners.push_back(placed.slab);
     return placed.data;
   }
@@ -53,6 +75,7 @@ struct CudaBackend::Impl {
   cuda::Context context;
   cuda::StepGraphs steps;
   cuda::WeightStore weights;
+  cuda::Workspace strips;  // of a matrix on its way
 };
 
 CudaBackend::CudaBackend(int device) : impl_(std::make_unique<Impl>(device)) {}
@@ -104,9 +127,10 @@ void CudaBackend::copy(const TensorView& from, const TensorView& to) {
 
 WeightView CudaBackend::place(const WeightView& host, Owners& owners) {
   if (!host.present()) return host;
+  Impl& impl = on_device();
+  if (cuda::is_int4(host)) return impl.place_int4(host, owners);
   M2_REQUIRE(ErrorCode::kUnsupported, host.block_format == BlockFormat::kNone, "cuda: weights in ",
              block_format_name(host.block_format), " cannot be multiplied on a device");
-  Impl& impl = on_device();
   WeightView placed = host;
   const std::int64_t num_elements = host.rows * host.cols;
   const auto num_bytes = static_cast<std::size_t>(num_elements) * dtype_size(host.dtype);

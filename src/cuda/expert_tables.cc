@@ -27,7 +27,8 @@ bool stored_alike(const WeightView& a, const WeightView& b) {
   const auto misalignment = [](const WeightView& weight) {
     return reinterpret_cast<std::uintptr_t>(weight.data) % 16;
   };
-  return misalignment(a) == misalignment(b) && a.dtype == b.dtype && a.rows == b.rows &&
+  return misalignment(a) == misalignment(b) && a.dtype == b.dtype &&
+         a.block_format == b.block_format && a.rows == b.rows &&
          a.cols == b.cols && a.block_rows == b.block_rows && a.block_cols == b.block_cols;
 }
 

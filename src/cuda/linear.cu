@@ -1,5 +1,6 @@
 #include "ops/linear.h"
 
+#include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
 #include "cuda/launch.cuh"
@@ -123,8 +124,16 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
 }
 
 void linears(std::span<const LinearArgs> products, Context& context) {
-  for (const LinearArgs& args : products) check(args);
+  for (const LinearArgs& args : products) {
+    check(args);
+    M2_REQUIRE(ErrorCode::kUnsupported, args.weight.block_format == BlockFormat::kNone,
+               "cuda: linear: weights in ", block_format_name(args.weight.block_format));
+  }
   if (products.empty() || products.front().input.shape[0] == 0) return;
+  if (sm90::fits_linears(products, context)) {
+    sm90::linears(products, context);
+    return check_launch("linear");
+  }
   if (stream_linears(products, nullptr, context)) return check_launch("linear");
   if (products.size() == 1) {
     plain_linear(products.front(), context);

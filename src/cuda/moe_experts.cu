@@ -1,31 +1,16 @@
 #include "ops/moe_experts.h"
 
+#include "cuda/combine_experts.h"
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
 #include "cuda/expert_groups.cuh"
+#include "cuda/int4_experts.h"
 #include "cuda/launch.cuh"
 #include "cuda/plain_experts.h"
 #include "cuda/stream_experts.cuh"
 
 namespace m2::cuda {
 namespace {
-
-// output += the weighted sum over a token's slots, in the router's order. Grid: x along H, y
-// tokens.
-__global__ void combine_kernel(const float* down,          // [T * K, H]
-                               const float* topk_weights,  // [T, K]
-                               int hidden_size, int top_k,
-                               float* output) {  // [T, H]
-  begin_kernel();
-  const int i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= hidden_size) return;
-  const std::int64_t first_slot = std::int64_t{blockIdx.y} * top_k;
-  float sum = 0.0F;
-  for (int j = 0; j < top_k; ++j) {
-    sum += topk_weights[first_slot + j] * down[(first_slot + j) * hidden_size + i];
-  }
-  output[std::int64_t{blockIdx.y} * hidden_size + i] += sum;
-}
 
 class MoeExpertsCall {
  public:
@@ -77,13 +62,7 @@ class MoeExpertsCall {
     combine();
   }
 
-  void combine() {
-    constexpr int kThreads = 256;
-    const dim3 blocks(static_cast<unsigned>((hidden_size_ + kThreads - 1) / kThreads),
-                      static_cast<unsigned>(num_tokens_));
-    launch_kernel(context_, combine_kernel, blocks, kThreads, 0, down(),
-                  args_.topk_weights.as<float>(), hidden_size_, top_k_, args_.output.as<float>());
-  }
+  void combine() { combine_experts(down(), args_, context_); }
 
   [[nodiscard]] float* down() {
     return context_.expert_down.get<float>(static_cast<std::size_t>(num_tokens_) * top_k_ *
@@ -105,6 +84,8 @@ class MoeExpertsCall {
 void moe_experts(const MoeExpertsArgs& args, Context& context) {
   check(args);
   if (args.topk_ids.num_elements() == 0) return;
+  if (sm90::fits_experts(args, context)) return sm90::experts(args, context);
+  if (has_int4_experts(args)) return int4_experts(args, context);
   MoeExpertsCall(args, context).run();
 }
 

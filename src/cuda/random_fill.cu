@@ -25,7 +25,7 @@ __global__ void random_fill_kernel(std::byte* data, std::int64_t num_bytes, Rand
 }
 
 // Matrices of 4 bits lie on a device in units of 512 bytes of codes and their scales instead of
-// strips (sm90/int4_layout.h); the shares of both are the same.
+// strips (int4_layout.h); the shares of both are the same.
 RandomPattern on_device(RandomPattern pattern) {
   if (pattern.elements != RandomElements::kInt4 || pattern.strip_bytes == 0) return pattern;
   constexpr std::int64_t kUnitCodes = 512;

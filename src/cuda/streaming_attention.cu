@@ -219,7 +219,8 @@ __global__ void __launch_bounds__(kThreads)
   auto* quads = reinterpret_cast<SplitQuad*>(shared);
   auto* warp_parts = reinterpret_cast<RowPartial*>(quads + kHeadDim / 4 * kRows);
   const Tile tile = make_tile(args, kRows);
-  if (!tile.has(0)) return begin_kernel();
+  // Sequences with more queries than the batch's most are another kernel's.
+  if (!tile.has(0) || tile.num_queries > args.max_queries) return begin_kernel();
   int begin = 0;
   int end = 0;
   const Ranges<kTiles> ranges = find_ranges<kTiles>(args, tile, begin, end);

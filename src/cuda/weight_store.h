@@ -22,14 +22,16 @@ class WeightStore {
   /// The host's memory is free on return. Throws kResourceExhausted when the device is full.
   [[nodiscard]] Placed place(const void* host, std::size_t num_bytes, const Stream& stream);
 
+  /// Memory for a weight that is not as the host has it.
+  [[nodiscard]] Placed reserve(std::size_t num_bytes);
+  /// To anywhere on the device; the host's memory is free on return.
+  void copy(const void* host, void* device, std::size_t num_bytes, const Stream& stream);
+
  private:
   struct Staging {
     PinnedMemory memory;
     Event copied;
   };
-
-  [[nodiscard]] Placed reserve(std::size_t num_bytes);
-  void copy(const void* host, void* device, std::size_t num_bytes, const Stream& stream);
 
   std::shared_ptr<void> slab_;
   std::size_t slab_size_ = 0;

@@ -1,0 +1,95 @@
+// Products of weights with many tokens: what the kernel is given.
+//
+// A block multiplies 128 weight rows by half a tile of up to 320 tokens. The four blocks of a
+// cluster take two neighbouring blocks of rows times the two halves, and read every operand once.
+// Weight rows are the 64-row operand of wgmma, so that halves may have any of the sizes of its
+// other side.
+#pragma once
+
+#include <cuda.h>
+
+#include <cstdint>
+
+#include "quant/weight_view.h"
+
+namespace m2::cuda::sm90 {
+
+constexpr int kBlockRows = 128;    // weight rows of a block
+constexpr int kClusterRows = 256;  // and of its cluster
+constexpr unsigned kCluster = 4;   // blocks
+constexpr int kNumHalfSizes = 8;   // 32, 64, 96, 112, 128, 136, 144, 160 tokens
+constexpr int kMaxHalf = 160;
+constexpr int kMaxTile = 2 * kMaxHalf;
+constexpr int kNumBoxes = kMaxHalf / 2 / 8;  // of 8, 16, .. token rows that a block copies
+constexpr int kRowAlignment = 16;            // of the first token row of an expert
+constexpr int kMaxColumnBlocks = 64;
+
+/// How the weights are stored.
+enum class Format {
+  kF8,    // F8_E4M3 with 128x128 scales; tokens F8_E4M3 with a scale for each row
+  kBF16,  // tokens BF16
+  kInt4,  // int4_layout.h; tokens F16 with a scale for each row
+};
+
+/// What happens to the products.
+enum class Output {
+  kInner,   // act(gate) * up, BF16 [rows, I]
+  kRows,    // BF16 [rows, N]
+  kTokens,  // F32 [T, N]
+};
+
+/// A weight matrix, or the gate and up matrices of an expert: rows of the two alternate by eight.
+struct alignas(128) GemmMatrix {
+  CUtensorMap map;
+  const float* first_scale;   // F8 only, [rows / 128, cols / 128]
+  const float* second_scale;  // of the matrix whose rows come second
+  std::int32_t gate_is_second;
+};
+
+/// Token rows of one expert. The rows of an expert begin at a multiple of kRowAlignment.
+struct TokenTile {
+  std::int32_t expert;
+  std::int32_t first_row;
+  std::int32_t count;
+  std::int32_t size_index;  // of its halves: see half_size()
+};
+
+constexpr int kMaxGemmParts = 4;
+
+/// Either experts, whose tokens lie in `tiles`, or up to four weights of the same tokens.
+struct Gemm {
+  CUtensorMap tokens[kNumBoxes];  // [rows, K], boxes of 128 bytes times 8, 16, .. rows
+  GemmMatrix parts[kMaxGemmParts];
+  const GemmMatrix* experts;      // [E]; absent: parts
+  const TokenTile* tiles;         // of the experts
+  const std::int32_t* num_tiles;  // [1]
+  int num_rows;                   // of the tokens of parts, in equal tiles
+  int tile_tokens;
+  int size_index;
+  int part_begin[kMaxGemmParts];  // in clusters' rows
+  int num_parts;
+  int pairs;                  // clusters' rows of an expert's matrix, or of all parts
+  int column_blocks;          // of a stage: 128 columns (BF16: 64)
+  const float* token_scales;  // [rows], but for BF16
+  void* outputs[kMaxGemmParts];
+  int widths[kMaxGemmParts];  // of an output row
+  bool accumulate;            // F32 outputs
+};
+
+/// Tokens of half a tile.
+[[nodiscard]] constexpr int half_size(int index) {
+  return index < 3   ? 32 * (index + 1)
+         : index < 5 ? 64 + 16 * index
+         : index < 7 ? 96 + 8 * index
+                     : 160;
+}
+/// The smallest halves that hold `count` tokens together.
+[[nodiscard]] constexpr int half_size_index(int count) {
+  int index = 0;
+  while (index + 1 < kNumHalfSizes && 2 * half_size(index) < count) ++index;
+  return index;
+}
+static_assert(half_size(3) == 112 && half_size(4) == 128 && half_size(5) == 136 &&
+              half_size(6) == 144 && half_size(7) == kMaxHalf);
+
+}  // namespace m2::cuda::sm90

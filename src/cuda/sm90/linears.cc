@@ -1,0 +1,101 @@
+// Dense products of many tokens.
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/sm90/gemm_call.h"
+
+namespace m2::cuda::sm90 {
+namespace {
+
+// F32 weights are multiplied as three products of bf16 parts side by side: high by high, high by
+// low, low by high.
+constexpr int kSplitProducts = 3;
+
+bool is_split(const LinearArgs& args) { return args.weight.dtype == DType::kF32; }
+
+bool fits(const WeightView& weight) {
+  if (weight.dtype != DType::kF32) return fits_gemm(weight);
+  return weight.rows % kClusterRows == 0 && weight.cols % 128 == 0;
+}
+
+class LinearsCall {
+ public:
+  LinearsCall(std::span<const LinearArgs> products, Context& context)
+      : products_(products), context_(context) {}
+
+  void run() {
+    const LinearArgs& first = products_.front();
+    const std::int64_t num_tokens = first.input.shape[0];
+    const std::int64_t cols = first.weight.cols;
+    const bool split = is_split(first);
+    const Format format = format_of(first.weight);
+    const std::int64_t operand_cols = split ? kSplitProducts * cols : cols;
+    const OperandRows operand = operand_rows(num_tokens, operand_cols, format, context_);
+    const auto* input = first.input.as<float>();
+    if (split) {
+      split_rows(input, num_tokens, static_cast<int>(cols), false, operand.data, context_);
+    } else {
+      convert_tokens(input, static_cast<int>(num_tokens), static_cast<int>(cols), nullptr, 1,
+                     format, operand, context_);
+    }
+    Gemm gemm = {};
+    set_tokens(gemm, operand, num_tokens, operand_cols, format);
+    set_tiles(gemm, static_cast<int>(num_tokens));
+    for (const LinearArgs& args : products_) add(gemm, args);
+    gemm.accumulate = first.accumulate;
+    launch(gemm, split ? split_ : first.weight, Output::kTokens, context_);
+  }
+
+ private:
+  static void set_tiles(Gemm& gemm, int num_tokens) {
+    const int tiles = (num_tokens + kMaxTile - 1) / kMaxTile;
+    gemm.num_rows = num_tokens;
+    gemm.size_index = half_size_index((num_tokens + tiles - 1) / tiles);
+    gemm.tile_tokens = 2 * half_size(gemm.size_index);
+  }
+
+  void add(Gemm& gemm, const LinearArgs& args) {
+    const int part = gemm.num_parts++;
+    if (is_split(args)) split_ = split_weight(args.weight);
+    gemm.parts[part] = gemm_matrix(is_split(args) ? split_ : args.weight);
+    gemm.part_begin[part] = gemm.pairs;
+    gemm.pairs += static_cast<int>(args.weight.rows / kClusterRows);
+    gemm.outputs[part] = args.output.data;
+    gemm.widths[part] = static_cast<int>(args.weight.rows);
+  }
+
+  // Of the router, small beside its product.
+  WeightView split_weight(const WeightView& weight) {
+    const auto count = static_cast<std::size_t>(kSplitProducts * weight.rows * weight.cols);
+    void* parts = context_.prefill.weight_parts.get<std::uint16_t>(count);
+    split_rows(static_cast<const float*>(weight.data), weight.rows, static_cast<int>(weight.cols),
+               true, parts, context_);
+    return {.data = parts,
+            .dtype = DType::kBF16,
+            .rows = weight.rows,
+            .cols = kSplitProducts * weight.cols};
+  }
+
+  std::span<const LinearArgs> products_;
+  Context& context_;
+  WeightView split_;  // of an F32 weight
+};
+
+}  // namespace
+
+bool fits_linears(std::span<const LinearArgs> products, const Context& context) {
+  const LinearArgs& first = products.front();
+  if (!context.has_wgmma || first.input.shape[0] <= kFewTokens) return false;
+  if (products.size() > (is_split(first) ? 1 : kMaxGemmParts)) return false;
+  return std::ranges::all_of(products, [&](const LinearArgs& args) {
+    return fits(args.weight) && args.input.data == first.input.data &&
+           args.weight.dtype == first.weight.dtype && args.weight.cols == first.weight.cols &&
+           args.accumulate == first.accumulate;
+  });
+}
+
+void linears(std::span<const LinearArgs> products, Context& context) {
+  LinearsCall(products, context).run();
+}
+
+}  // namespace m2::cuda::sm90

@@ -1,0 +1,44 @@
+// Operations on many tokens: the dispatch and the memory of the kernels in this folder.
+#pragma once
+
+#include <span>
+
+#include "cuda/sm90/tensor_maps.h"
+#include "ops/attention.h"
+#include "ops/linear.h"
+#include "ops/moe_experts.h"
+
+namespace m2::cuda {
+
+struct Context;
+
+namespace sm90 {
+
+/// What the operations keep between calls. The two row buffers take turns as the operand and the
+/// result of a product.
+struct Prefill {
+  GemmTables tables;
+  Workspace row_of_slot;   // [T * K] i32
+  Workspace tiles;         // TokenTile, as many as there can be
+  Workspace counts;        // [2] i32: tiles and rows
+  Workspace operands;      // tokens, then the rows between gate-up and down
+  Workspace results;       // what gate-up gives, then what down gives
+  Workspace scales;        // of the operands
+  Workspace weight_parts;  // bf16 parts of an F32 weight
+};
+
+/// Whether products of this many tokens are made here: the device has wgmma, the weights fit it,
+/// and there are more tokens than the row stream is made for.
+[[nodiscard]] bool fits_experts(const MoeExpertsArgs& args, const Context& context);
+void experts(const MoeExpertsArgs& args, Context& context);
+
+[[nodiscard]] bool fits_linears(std::span<const LinearArgs> products, const Context& context);
+void linears(std::span<const LinearArgs> products, Context& context);
+
+/// Sequences with at most this many queries are left to the streaming kernel.
+constexpr int kFewQueries = 16;
+[[nodiscard]] bool fits_prefill_attention(const AttentionArgs& args, const Context& context);
+void prefill_attention(const AttentionArgs& args, Context& context);
+
+}  // namespace sm90
+}  // namespace m2::cuda

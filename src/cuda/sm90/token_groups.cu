@@ -1,0 +1,118 @@
+#include <algorithm>
+
+#include "cuda/launch.cuh"
+#include "cuda/numeric.cuh"
+#include "cuda/shared_memory.h"
+#include "cuda/sm90/tokens.h"
+
+namespace m2::cuda::sm90 {
+namespace {
+
+constexpr int kThreads = 1024;
+
+struct Grouping {
+  const std::int32_t* topk_ids;  // [T, K]
+  int num_slots;
+  int num_experts;
+  std::int32_t* row_of_slot;  // [T * K]
+  TokenTile* tiles;
+  std::int32_t* num_tiles;  // [1]
+  std::int32_t* num_rows;   // [1]
+};
+
+__device__ int tiles_of(int count) { return (count + kMaxTile - 1) / kMaxTile; }
+
+__device__ int sum_before_in_warp(int value, int& total) {
+  const int lane = threadIdx.x % 32;
+  int sum = value;
+  for (int step = 1; step < 32; step *= 2) {
+    const int other = __shfl_up_sync(kAllLanes, sum, step);
+    if (lane >= step) sum += other;
+  }
+  total = __shfl_sync(kAllLanes, sum, 31);
+  return sum - value;
+}
+
+// Equal tiles of the fewest sizes that hold an expert's tokens.
+__device__ void write_tiles(int expert, int count, int first_row, TokenTile* to) {
+  const int tiles = tiles_of(count);
+  if (tiles == 0) return;
+  const int even = (count + tiles - 1) / tiles;
+  const int index = half_size_index(even);
+  const int size = 2 * half_size(index);
+  for (int done = 0; done < count; done += size) {
+    *to++ = {expert, first_row + done, min(size, count - done), index};
+  }
+}
+
+// One block. The order of an expert's slots varies from run to run; no result depends on it,
+// because every row is computed by itself.
+__global__ void __launch_bounds__(kThreads) group_tokens_kernel(Grouping args) {
+  extern __shared__ int counts[];         // [E]
+  int* rows = counts + args.num_experts;  // [E]: first row, then the next free one
+  int* tiles = rows + args.num_experts;   // [E]
+  begin_kernel();
+  for (int e = threadIdx.x; e < args.num_experts; e += kThreads) counts[e] = 0;
+  __syncthreads();
+  for (int i = threadIdx.x; i < args.num_slots; i += kThreads) {
+    atomicAdd(&counts[args.topk_ids[i]], 1);
+  }
+  __syncthreads();
+  if (threadIdx.x < 32) {
+    int rows_before = 0;
+    int tiles_before = 0;
+    for (int first = 0; first < args.num_experts; first += 32) {
+      const int e = first + static_cast<int>(threadIdx.x);
+      const int count = e < args.num_experts ? counts[e] : 0;
+      int all_rows;
+      int all_tiles;
+      const int padded = (count + kRowAlignment - 1) / kRowAlignment * kRowAlignment;
+      const int row = rows_before + sum_before_in_warp(padded, all_rows);
+      const int tile = tiles_before + sum_before_in_warp(tiles_of(count), all_tiles);
+      if (e < args.num_experts) {
+        rows[e] = row;
+        tiles[e] = tile;
+      }
+      rows_before += all_rows;
+      tiles_before += all_tiles;
+    }
+    if (threadIdx.x == 0) {
+      *args.num_tiles = tiles_before;
+      *args.num_rows = rows_before;
+    }
+  }
+  __syncthreads();
+  for (int e = threadIdx.x; e < args.num_experts; e += kThreads) {
+    write_tiles(e, counts[e], rows[e], args.tiles + tiles[e]);
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < args.num_slots; i += kThreads) {
+    args.row_of_slot[i] = atomicAdd(&rows[args.topk_ids[i]], 1);
+  }
+}
+
+}  // namespace
+
+TokenRows group_tokens(const MoeExpertsArgs& args, Context& context) {
+  const auto num_slots = static_cast<int>(args.topk_ids.num_elements());
+  const auto num_experts = static_cast<int>(args.experts.size());
+  const int max_rows = num_slots + std::min(num_experts, num_slots) * (kRowAlignment - 1);
+  const int max_tiles = num_slots / kMaxTile + std::min(num_experts, num_slots);
+  Prefill& memory = context.prefill;
+  auto* row_of_slot = memory.row_of_slot.get<std::int32_t>(static_cast<std::size_t>(num_slots));
+  auto* tiles = memory.tiles.get<TokenTile>(static_cast<std::size_t>(max_tiles));
+  auto* counts = memory.counts.get<std::int32_t>(2);
+  const int num_bytes = 3 * num_experts * static_cast<int>(sizeof(int));
+  allow_shared_memory(group_tokens_kernel, num_bytes);
+  launch_kernel(context, group_tokens_kernel, 1, kThreads, num_bytes,
+                {.topk_ids = args.topk_ids.as<std::int32_t>(),
+                 .num_slots = num_slots,
+                 .num_experts = num_experts,
+                 .row_of_slot = row_of_slot,
+                 .tiles = tiles,
+                 .num_tiles = counts,
+                 .num_rows = counts + 1});
+  return {row_of_slot, tiles, counts, counts + 1, max_rows};
+}
+
+}  // namespace m2::cuda::sm90

@@ -1,0 +1,278 @@
+// Activations into the types that the matrix units take, and the sum over a token's experts.
+#include "cuda/sm90/tokens.h"
+
+#include "cuda/int4_operand.cuh"
+#include "cuda/launch.cuh"
+#include "cuda/numeric.cuh"
+
+namespace m2::cuda::sm90 {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kHeld = 12;  // quads that a thread keeps: rows of up to 6,144 columns are read once
+constexpr float kLargestE4M3 = 448.0F;
+
+struct Conversion {
+  const void* input;  // [rows, cols] f32 or bf16
+  int cols;
+  const std::int32_t* num_rows;     // [1], or absent
+  const std::int32_t* row_of_slot;  // [rows * copies], or absent
+  int copies;
+  OperandRows to;
+
+  [[nodiscard]] __device__ std::int64_t destination(int copy) const {
+    if (row_of_slot == nullptr) return blockIdx.x;
+    return row_of_slot[std::int64_t{blockIdx.x} * copies + copy];
+  }
+};
+
+template <typename Input>
+__device__ float4 load_quad(const void* input, std::int64_t quad) {
+  if constexpr (sizeof(Input) == 4) {
+    return static_cast<const float4*>(input)[quad];
+  } else {
+    const uint2 pairs = static_cast<const uint2*>(input)[quad];
+    const float2 low = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(pairs.x));
+    const float2 high = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(pairs.y));
+    return {low.x, low.y, high.x, high.y};
+  }
+}
+
+__device__ float largest_of(float4 x) {
+  return fmaxf(fmaxf(fabsf(x.x), fabsf(x.y)), fmaxf(fabsf(x.z), fabsf(x.w)));
+}
+__device__ float largest_of_warp(float value) {
+  for (int step = 16; step > 0; step /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, step));
+  }
+  return value;
+}
+
+// A block's row, most or all of it in registers.
+template <typename Input>
+class HeldRow {
+ public:
+  __device__ explicit HeldRow(const Conversion& args)
+      : input_(args.input), quads_(args.cols / 4), first_(std::int64_t{blockIdx.x} * quads_) {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const int quad = static_cast<int>(threadIdx.x) + i * kThreads;
+      if (quad < quads_) held_[i] = load_quad<Input>(input_, first_ + quad);
+    }
+  }
+
+  /// Calls use(quad, numbers) for the thread's quads.
+  template <typename Use>
+  __device__ void for_each(const Use& use) const {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const int quad = static_cast<int>(threadIdx.x) + i * kThreads;
+      if (quad < quads_) use(quad, held_[i]);
+    }
+    for (int quad = static_cast<int>(threadIdx.x) + kHeld * kThreads; quad < quads_;
+         quad += kThreads) {
+      use(quad, load_quad<Input>(input_, first_ + quad));
+    }
+  }
+
+  [[nodiscard]] __device__ float largest() const {
+    __shared__ float scratch[kThreads / 32];
+    float found = 0.0F;
+    for_each([&](int, float4 x) { found = fmaxf(found, largest_of(x)); });
+    found = largest_of_warp(found);
+    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = found;
+    __syncthreads();
+    for (const float other : scratch) found = fmaxf(found, other);
+    return found;
+  }
+
+ private:
+  const void* input_;
+  int quads_;
+  std::int64_t first_;
+  float4 held_[kHeld];
+};
+
+// One block a row; its largest number becomes the largest of the format.
+template <typename Input>
+__global__ void __launch_bounds__(kThreads) convert_f8_kernel(Conversion args) {
+  begin_kernel();
+  if (args.num_rows != nullptr && static_cast<int>(blockIdx.x) >= *args.num_rows) return;
+  const HeldRow<Input> row(args);
+  const float largest = fmaxf(row.largest(), 1e-30F);
+  const float scale = largest / kLargestE4M3;
+  const float inverse = kLargestE4M3 / largest;
+  row.for_each([&](int quad, float4 x) {
+    const auto low =
+        __nv_cvt_float2_to_fp8x2({x.x * inverse, x.y * inverse}, __NV_SATFINITE, __NV_E4M3);
+    const auto high =
+        __nv_cvt_float2_to_fp8x2({x.z * inverse, x.w * inverse}, __NV_SATFINITE, __NV_E4M3);
+    const std::uint32_t codes = low | static_cast<std::uint32_t>(high) << 16U;
+    for (int copy = 0; copy < args.copies; ++copy) {
+      const std::int64_t to = args.destination(copy);
+      static_cast<std::uint32_t*>(args.to.data)[to * (args.cols / 4) + quad] = codes;
+      if (quad == 0) args.to.scales[to] = scale;
+    }
+  });
+}
+
+template <typename Input>
+__global__ void __launch_bounds__(kThreads) convert_bf16_kernel(Conversion args) {
+  begin_kernel();
+  const int quads = args.cols / 4;
+  for (int quad = threadIdx.x; quad < quads; quad += kThreads) {
+    const float4 x = load_quad<Input>(args.input, std::int64_t{blockIdx.x} * quads + quad);
+    const __nv_bfloat162 low = __floats2bfloat162_rn(x.x, x.y);
+    const __nv_bfloat162 high = __floats2bfloat162_rn(x.z, x.w);
+    const uint2 pairs = {reinterpret_cast<const std::uint32_t&>(low),
+                         reinterpret_cast<const std::uint32_t&>(high)};
+    for (int copy = 0; copy < args.copies; ++copy) {
+      static_cast<uint2*>(args.to.data)[args.destination(copy) * quads + quad] = pairs;
+    }
+  }
+}
+
+// A row is scaled by a power of two to at most 1, so that no number leaves the range of f16.
+// Columns go where they meet their int4 weights.
+template <typename Input>
+__global__ void __launch_bounds__(kThreads) convert_f16_kernel(Conversion args) {
+  begin_kernel();
+  if (args.num_rows != nullptr && static_cast<int>(blockIdx.x) >= *args.num_rows) return;
+  const HeldRow<Input> row(args);
+  const float largest = row.largest();
+  const std::uint32_t exponent = min(max(__float_as_uint(largest) >> 23U, 2U), 250U) + 1U;
+  const float scale = __uint_as_float(exponent << 23U);
+  const float inverse = __uint_as_float((254U - exponent) << 23U);
+  row.for_each([&](int quad, float4 x) {
+    const __half2 low = __floats2half2_rn(x.x * inverse, x.y * inverse);
+    const __half2 high = __floats2half2_rn(x.z * inverse, x.w * inverse);
+    const int first = quad / 32 * (kUnitColumns / 2);  // in pairs
+    const int column = quad % 32 * 4;
+    for (int copy = 0; copy < args.copies; ++copy) {
+      const std::int64_t to_row = args.destination(copy);
+      __half2* to = static_cast<__half2*>(args.to.data) + to_row * (args.cols / 2) + first;
+      to[wgmma_column(column) / 2] = low;
+      to[wgmma_column(column + 2) / 2] = high;
+      if (quad == 0) args.to.scales[to_row] = scale;
+    }
+  });
+}
+
+template <typename Input>
+void convert(const Conversion& conversion, int num_rows, Format format, const Context& context) {
+  const auto kernel = format == Format::kF8     ? convert_f8_kernel<Input>
+                      : format == Format::kBF16 ? convert_bf16_kernel<Input>
+                                                : convert_f16_kernel<Input>;
+  launch_kernel(context, kernel, static_cast<unsigned>(num_rows), kThreads, 0, conversion);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    split_rows_kernel(const float* input, int cols, bool weights, uint2* to) {
+  begin_kernel();
+  const int quads = cols / 4;
+  uint2* row = to + std::int64_t{blockIdx.x} * 3 * quads;
+  for (int quad = threadIdx.x; quad < quads; quad += kThreads) {
+    const float4 x = load_quad<float>(input, std::int64_t{blockIdx.x} * quads + quad);
+    const float values[4] = {x.x, x.y, x.z, x.w};
+    __nv_bfloat16 high[4];
+    __nv_bfloat16 low[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      high[i] = __float2bfloat16_rn(values[i]);
+      low[i] = __float2bfloat16_rn(values[i] - __bfloat162float(high[i]));
+    }
+    const auto& upper = reinterpret_cast<const uint2&>(high);
+    const auto& lower = reinterpret_cast<const uint2&>(low);
+    row[quad] = upper;
+    row[quads + quad] = weights ? upper : lower;
+    row[2 * quads + quad] = weights ? lower : upper;
+  }
+}
+
+struct Combination {
+  const uint4* down;                // [rows, H] bf16
+  const std::int32_t* row_of_slot;  // [T, K]
+  const float* topk_weights;        // [T, K]
+  int top_k;
+  int vectors;    // of eight columns
+  float* output;  // [T, H]
+};
+
+// Grid: x along H, y tokens.
+__global__ void __launch_bounds__(kThreads) combine_rows_kernel(Combination args) {
+  begin_kernel();
+  const int vector = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
+  if (vector >= args.vectors) return;
+  const std::int64_t first = std::int64_t{blockIdx.y} * args.top_k;
+  float sums[8] = {};
+#pragma unroll 8
+  for (int j = 0; j < args.top_k; ++j) {
+    const std::int64_t row = args.row_of_slot[first + j];
+    const float weight = args.topk_weights[first + j];
+    const uint4 values = __ldcs(args.down + row * args.vectors + vector);
+    const std::uint32_t words[4] = {values.x, values.y, values.z, values.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float2 pair = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(words[i]));
+      sums[2 * i] += weight * pair.x;
+      sums[2 * i + 1] += weight * pair.y;
+    }
+  }
+  auto* output = reinterpret_cast<float4*>(args.output) +
+                 (std::int64_t{blockIdx.y} * args.vectors + vector) * 2;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    float4 to = output[i];
+    to.x += sums[4 * i];
+    to.y += sums[4 * i + 1];
+    to.z += sums[4 * i + 2];
+    to.w += sums[4 * i + 3];
+    output[i] = to;
+  }
+}
+
+}  // namespace
+
+void convert_tokens(const float* input, int num_tokens, int cols, const TokenRows* groups,
+                    int top_k, Format format, const OperandRows& to, const Context& context) {
+  convert<float>({.input = input,
+                  .cols = cols,
+                  .num_rows = nullptr,
+                  .row_of_slot = groups == nullptr ? nullptr : groups->row_of_slot,
+                  .copies = groups == nullptr ? 1 : top_k,
+                  .to = to},
+                 num_tokens, format, context);
+}
+
+void convert_inner(const void* input, int cols, const TokenRows& groups, Format format,
+                   const OperandRows& to, const Context& context) {
+  convert<__nv_bfloat16>({.input = input,
+                          .cols = cols,
+                          .num_rows = groups.num_rows,
+                          .row_of_slot = nullptr,
+                          .copies = 1,
+                          .to = to},
+                         groups.max_rows, format, context);
+}
+
+void split_rows(const float* input, std::int64_t num_rows, int cols, bool weights, void* to,
+                const Context& context) {
+  launch_kernel(context, split_rows_kernel, static_cast<unsigned>(num_rows), kThreads, 0, input,
+                cols, weights, static_cast<uint2*>(to));
+}
+
+void combine_rows(const void* down, const MoeExpertsArgs& args, const TokenRows& groups,
+                  const Context& context) {
+  const auto vectors = static_cast<int>(args.output.shape[1] / 8);
+  const dim3 grid(static_cast<unsigned>((vectors + kThreads - 1) / kThreads),
+                  static_cast<unsigned>(args.output.shape[0]));
+  launch_kernel(context, combine_rows_kernel, grid, kThreads, 0,
+                {.down = static_cast<const uint4*>(down),
+                 .row_of_slot = groups.row_of_slot,
+                 .topk_weights = args.topk_weights.as<float>(),
+                 .top_k = static_cast<int>(args.topk_ids.shape[1]),
+                 .vectors = vectors,
+                 .output = args.output.as<float>()});
+}
+
+}  // namespace m2::cuda::sm90

@@ -1,0 +1,42 @@
+// Activations as the many-token products take them.
+#pragma once
+
+#include "cuda/context.h"
+#include "cuda/sm90/gemm.h"
+#include "ops/moe_experts.h"
+
+namespace m2::cuda::sm90 {
+
+/// The tokens of a batch by their experts.
+struct TokenRows {
+  const std::int32_t* row_of_slot;  // [T * K]
+  const TokenTile* tiles;
+  const std::int32_t* num_tiles;  // [1]
+  const std::int32_t* num_rows;   // [1], padding included
+  int max_rows;                   // that there can be
+};
+
+[[nodiscard]] TokenRows group_tokens(const MoeExpertsArgs& args, Context& context);
+
+/// Rows for a product, in the buffers of the context.
+struct OperandRows {
+  void* data;     // [rows, K]
+  float* scales;  // [rows], but for BF16
+};
+
+/// Row t of the input to row t, or to those of its K slots.
+void convert_tokens(const float* input,  // [T, K]
+                    int num_tokens, int cols, const TokenRows* groups, int top_k, Format format,
+                    const OperandRows& to, const Context& context);
+/// The rows of `groups`, in place.
+void convert_inner(const void* input,  // [rows, cols] bf16
+                   int cols, const TokenRows& groups, Format format, const OperandRows& to,
+                   const Context& context);
+/// High and low bf16 parts: [T, 3 K] = high, low, high; of weights: high, high, low.
+void split_rows(const float* input, std::int64_t num_rows, int cols, bool weights, void* to,
+                const Context& context);
+/// output += the weighted sum over a token's rows, in the router's order.
+void combine_rows(const void* down,  // [rows, H] bf16
+                  const MoeExpertsArgs& args, const TokenRows& groups, const Context& context);
+
+}  // namespace m2::cuda::sm90

@@ -1,0 +1,125 @@
+// Experts in the int4 strip formats: placed, repacked, and multiplied by few and by many tokens.
+#include "cuda/device_cases.h"
+#include "ops/moe_experts.h"
+#include "quant/strip_format.h"
+
+namespace m2 {
+namespace {
+
+using test::Random;
+
+struct Case {
+  std::int64_t num_tokens;
+  std::int64_t hidden_size;
+  std::int64_t inner_size;
+  std::int64_t num_experts;
+  std::int64_t top_k;
+};
+
+// One token with an even and an odd number of experts; full and partial tiles of 8 and 16 tokens;
+// one stage, several and a part of one; many tokens with sizes that the matrix units take, and
+// without.
+constexpr Case kCases[] = {
+    {1, 128, 128, 4, 2},   {1, 256, 384, 12, 8}, {1, 3072, 1536, 9, 3}, {2, 128, 256, 8, 3},
+    {9, 384, 128, 1, 1},   {16, 256, 128, 3, 2}, {37, 128, 256, 3, 2},  {64, 1664, 128, 5, 4},
+    {80, 128, 128, 6, 2},  {65, 256, 256, 4, 2}, {170, 512, 256, 1, 1}, {400, 256, 512, 3, 2},
+    {90, 3072, 256, 6, 2},
+};
+
+struct Layer {
+  std::vector<std::vector<std::byte>> stored;
+  std::vector<ExpertWeights> host;
+  std::vector<ExpertWeights> device;
+};
+
+class CudaInt4Experts : public test::DeviceTest {
+ protected:
+  static WeightView encode(BlockFormat format, std::int64_t rows, std::int64_t cols, Layer& layer,
+                           Random& random) {
+    const Tensor exact = random.tensor({rows, cols}, 1.0F / std::sqrt(static_cast<float>(cols)));
+    const StripLayout layout = strip_layout(format, cols);
+    auto& bytes = layer.stored.emplace_back(static_cast<std::size_t>(layout.matrix_bytes(rows)));
+    for (std::int64_t first = 0; first < rows; first += kStripRows) {
+      encode_strip(format, exact.as<float>() + first * cols,
+                   std::min<std::int64_t>(kStripRows, rows - first), cols,
+                   bytes.data() + first / kStripRows * layout.strip_bytes());
+    }
+    return {.data = bytes.data(),
+            .dtype = DType::kU8,
+            .rows = rows,
+            .cols = cols,
+            .block_format = format};
+  }
+
+  Layer make_layer(const Case& c, BlockFormat format, Random& random) {
+    Layer layer;
+    for (std::int64_t e = 0; e < c.num_experts; ++e) {
+      const ExpertWeights host = {encode(format, c.inner_size, c.hidden_size, layer, random),
+                                  encode(format, c.inner_size, c.hidden_size, layer, random),
+                                  encode(format, c.hidden_size, c.inner_size, layer, random)};
+      layer.host.push_back(host);
+      layer.device.push_back({place(host.gate), place(host.up), place(host.down)});
+    }
+    return layer;
+  }
+};
+
+// Activations are f16, of many tokens BF16 between the products; sums are float32.
+TEST_F(CudaInt4Experts, MatchesTheReference) {
+  unsigned seed = 1;
+  for (const Case& c : kCases) {
+    for (const BlockFormat format : {BlockFormat::kInt4G128, BlockFormat::kInt4G32}) {
+      SCOPED_TRACE(testing::Message()
+                   << c.num_tokens << " tokens, " << c.hidden_size << " x " << c.inner_size << ", "
+                   << c.top_k << " of " << c.num_experts << " " << block_format_name(format));
+      Random random(++seed);
+      const Layer layer = make_layer(c, format, random);
+      const Tensor hidden = random.tensor({c.num_tokens, c.hidden_size}, 3.0F);
+      const Tensor ids(DType::kI32, {c.num_tokens, c.top_k});
+      for (std::int64_t t = 0; t < c.num_tokens; ++t) {
+        const std::int64_t first = random.below(c.num_experts);
+        for (std::int64_t j = 0; j < c.top_k; ++j) {
+          ids.as<std::int32_t>()[t * c.top_k + j] =
+              static_cast<std::int32_t>((first + j) % c.num_experts);
+        }
+      }
+      const Tensor weights = random.tensor({c.num_tokens, c.top_k});
+      const Tensor expected = random.tensor({c.num_tokens, c.hidden_size}, 0.1F);
+      const Tensor output = to_device(expected.view());
+      reference::moe_experts({.hidden_states = hidden.view(),
+                              .topk_ids = ids.view(),
+                              .topk_weights = weights.view(),
+                              .experts = layer.host,
+                              .output = expected.view()});
+      backend_->moe_experts({.hidden_states = to_device(hidden.view()).view(),
+                             .topk_ids = to_device(ids.view()).view(),
+                             .topk_weights = to_device(weights.view()).view(),
+                             .experts = layer.device,
+                             .output = output.view()});
+      const Tensor got = to_host(output);
+      const double tolerance = c.num_tokens > 64 ? 0x1p-8 : 0x1p-10;
+      for (std::int64_t t = 0; t < c.num_tokens; ++t) {
+        double error = 0.0;
+        double norm = 0.0;
+        for (std::int64_t i = t * c.hidden_size; i < (t + 1) * c.hidden_size; ++i) {
+          const double difference = double{got.as<float>()[i]} - double{expected.as<float>()[i]};
+          error += difference * difference;
+          norm += double{expected.as<float>()[i]} * double{expected.as<float>()[i]};
+        }
+        ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm)) << "token " << t;
+      }
+    }
+  }
+}
+
+TEST_F(CudaInt4Experts, RefusesWhatTheUnitsCannotHold) {
+  Random random(3);
+  Layer layer;
+  for (const auto& [rows, cols] : {std::pair{16, 96}, std::pair{24, 128}}) {
+    const WeightView weight = encode(BlockFormat::kInt4G32, rows, cols, layer, random);
+    EXPECT_THROW(static_cast<void>(place(weight)), Error) << rows << " x " << cols;
+  }
+}
+
+}  // namespace
+}  // namespace m2

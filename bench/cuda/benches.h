@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <random>
 
 #include "cuda/cuda_backend.h"
 #include "m2/config.h"
+#include "model/minimax_m2.h"
 #include "report.h"
 
 namespace m2::bench {
@@ -33,10 +35,21 @@ class RandomWeights {
 /// The published model's sizes.
 [[nodiscard]] MiniMaxM2Config full_width_config();
 
+/// Expert ids of one step: every token draws K different ones.
+[[nodiscard]] std::vector<std::int32_t> random_routing(const MiniMaxM2Config& config,
+                                                       std::int64_t num_tokens,
+                                                       std::mt19937& engine);
+[[nodiscard]] Tensor upload(Backend& backend, std::vector<std::int32_t> values, const Shape& shape);
+[[nodiscard]] Tensor random_tensor(Backend& backend, const Shape& shape);
+[[nodiscard]] LayerWeights random_layer(const MiniMaxM2Config& config, RandomWeights& weights);
+
 void bench_experts(CudaBackend& backend, DType dtype, Report& report);
 void bench_linear(CudaBackend& backend, DType dtype, Report& report);
 void bench_attention(CudaBackend& backend, Report& report);
 /// Whole decode steps of as many layers as fit, 1k context.
 void bench_decode(CudaBackend& backend, DType dtype, Report& report);
+/// A layer of a chunk of new tokens.
+void bench_prefill(CudaBackend& backend, Report& report);
+void bench_int4_experts(CudaBackend& backend, BlockFormat format, Report& report);
 
 }  // namespace m2::bench

@@ -1,7 +1,7 @@
 // Times the CUDA backend at the published model's sizes and holds every figure against the read
 // rate measured in the same run.
 //
-//   m2_cuda_bench [--json FILE] [--only experts|linear|attention|decode]
+//   m2_cuda_bench [--json FILE] [--only experts|int4|linear|attention|prefill|decode]
 #include <cstdio>
 #include <string>
 
@@ -22,6 +22,10 @@ void run(const std::string& only, const std::string& json) {
     if (wanted("experts")) bench::bench_experts(backend, dtype, report);
     if (wanted("linear")) bench::bench_linear(backend, dtype, report);
   }
+  for (const BlockFormat format : {BlockFormat::kInt4G128, BlockFormat::kInt4G32}) {
+    if (wanted("int4")) bench::bench_int4_experts(backend, format, report);
+  }
+  if (wanted("prefill")) bench::bench_prefill(backend, report);
   if (wanted("attention")) bench::bench_attention(backend, report);
   if (wanted("decode")) bench::bench_decode(backend, DType::kF8E4M3, report);
   if (!json.empty()) report.write_json(json);

@@ -13,23 +13,6 @@ constexpr std::int64_t kContext = 1024;
 constexpr std::int32_t kBlockSize = 32;
 constexpr float kBiasScale = 0.02F;  // small beside the scores: the tokens choose, not the bias
 
-LayerWeights random_layer(const MiniMaxM2Config& config, RandomWeights& weights) {
-  const std::int64_t q_width = config.num_attention_heads * config.head_dim;
-  const std::int64_t kv_width = config.num_key_value_heads * config.head_dim;
-  const std::int64_t hidden_size = config.hidden_size;
-  return {.input_norm = weights.vector(hidden_size),
-          .post_attention_norm = weights.vector(hidden_size),
-          .q_norm = weights.vector(q_width),
-          .k_norm = weights.vector(kv_width),
-          .q = weights.matrix(q_width, hidden_size),
-          .k = weights.matrix(kv_width, hidden_size),
-          .v = weights.matrix(kv_width, hidden_size),
-          .attn_out = weights.matrix(hidden_size, q_width),
-          .gate = weights.matrix(config.num_local_experts, hidden_size, DType::kF32),
-          .correction_bias = weights.vector(config.num_local_experts, kBiasScale),
-          .experts = weights.experts(config)};
-}
-
 std::int64_t dense_bytes(const LayerWeights& layer) {
   return layer.q.num_bytes() + layer.k.num_bytes() + layer.v.num_bytes() +
          layer.attn_out.num_bytes() + layer.gate.num_bytes();
@@ -95,6 +78,23 @@ class DecodeBatch {
 };
 
 }  // namespace
+
+LayerWeights random_layer(const MiniMaxM2Config& config, RandomWeights& weights) {
+  const std::int64_t q_width = config.num_attention_heads * config.head_dim;
+  const std::int64_t kv_width = config.num_key_value_heads * config.head_dim;
+  const std::int64_t hidden_size = config.hidden_size;
+  return {.input_norm = weights.vector(hidden_size),
+          .post_attention_norm = weights.vector(hidden_size),
+          .q_norm = weights.vector(q_width),
+          .k_norm = weights.vector(kv_width),
+          .q = weights.matrix(q_width, hidden_size),
+          .k = weights.matrix(kv_width, hidden_size),
+          .v = weights.matrix(kv_width, hidden_size),
+          .attn_out = weights.matrix(hidden_size, q_width),
+          .gate = weights.matrix(config.num_local_experts, hidden_size, DType::kF32),
+          .correction_bias = weights.vector(config.num_local_experts, kBiasScale),
+          .experts = weights.experts(config)};
+}
 
 void bench_decode(CudaBackend& backend, DType dtype, Report& report) {
   MiniMaxM2Config config = full_width_config();

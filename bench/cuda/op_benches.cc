@@ -8,9 +8,7 @@
 #include "device_memory.h"
 
 namespace m2::bench {
-namespace {
 
-// Expert ids of one step: every token draws K different ones.
 std::vector<std::int32_t> random_routing(const MiniMaxM2Config& config, std::int64_t num_tokens,
                                          std::mt19937& engine) {
   std::vector<std::int32_t> ids;
@@ -36,8 +34,6 @@ Tensor random_tensor(Backend& backend, const Shape& shape) {
   fill_random(device.view().data, shape.num_elements(), DType::kF32, 1.0F, 7);
   return device;
 }
-
-}  // namespace
 
 TensorView RandomWeights::tensor(DType dtype, const Shape& shape, float scale) {
   const Tensor& made = tensors_.emplace_back(backend_.allocate(dtype, shape));
@@ -117,7 +113,7 @@ void bench_experts(CudaBackend& backend, DType dtype, Report& report) {
   const double expert_bytes =
       static_cast<double>(2 * expert.gate.num_bytes() + expert.down.num_bytes());
   std::mt19937 engine(3);
-  for (const std::int64_t num_tokens : {1, 2, 4, 8, 16, 32, 64, 256, 2048}) {
+  for (const std::int64_t num_tokens : {1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 2048, 4096, 8192}) {
     const Shape topk = {num_tokens, config.num_experts_per_tok};
     std::vector<Tensor> ids;
     double hit = 0.0;
@@ -136,8 +132,10 @@ void bench_experts(CudaBackend& backend, DType dtype, Report& report) {
                            .experts = layers[static_cast<std::size_t>(i % kLayers)],
                            .output = output.view()});
     });
+    const double flops = expert_bytes / static_cast<double>(dtype_size(dtype)) * 2.0 *
+                         static_cast<double>(topk.num_elements());
     report.add({concat("moe_experts ", dtype_name(dtype), " T=", num_tokens, " hit=", hit), seconds,
-                hit * expert_bytes});
+                hit * expert_bytes, num_tokens > 64 ? flops : 0.0});
   }
 }
 
@@ -152,7 +150,7 @@ void bench_linear(CudaBackend& backend, DType dtype, Report& report) {
     RandomWeights weights(backend, dtype);
     std::vector<WeightView> copies;
     for (int i = 0; i < kCopies; ++i) copies.push_back(weights.matrix(size.rows, size.cols));
-    for (const std::int64_t num_tokens : {1, 8, 32, 64, 512}) {
+    for (const std::int64_t num_tokens : {1, 8, 32, 64, 128, 512, 2048, 8192}) {
       const Tensor input = random_tensor(backend, {num_tokens, size.cols});
       const Tensor output = random_tensor(backend, {num_tokens, size.rows});
       const double seconds = time_calls(backend, [&](int i) {
@@ -161,7 +159,8 @@ void bench_linear(CudaBackend& backend, DType dtype, Report& report) {
                         .output = output.view()});
       });
       report.add({concat("linear ", size.name, " ", dtype_name(dtype), " T=", num_tokens), seconds,
-                  static_cast<double>(copies[0].num_bytes())});
+                  static_cast<double>(copies[0].num_bytes()),
+                  2.0 * static_cast<double>(num_tokens * size.rows * size.cols)});
     }
   }
 }

@@ -12,8 +12,10 @@ namespace m2::bench {
 void Report::add(const Figure& figure) {
   figures_.push_back(figure);
   const double rate = figure.bytes / figure.seconds;
-  std::printf("%-44s %10.2f us %9.1f GB/s  share %.3f\n", figure.name.c_str(), figure.seconds * 1e6,
+  std::printf("%-44s %10.2f us %9.1f GB/s  share %.3f", figure.name.c_str(), figure.seconds * 1e6,
               rate * 1e-9, rate / read_rate_);
+  if (figure.flops > 0) std::printf("  %.0f TFLOP/s", figure.flops / figure.seconds * 1e-12);
+  std::printf("\n");
   std::fflush(stdout);
 }
 
@@ -26,7 +28,8 @@ void Report::write_json(const std::string& path) const {
     out << separator << "{\"name\": \"" << figure.name
         << "\", \"microseconds\": " << figure.seconds * 1e6
         << ", \"gb_per_s\": " << figure.bytes / figure.seconds * 1e-9
-        << ", \"share\": " << figure.bytes / figure.seconds / read_rate_ << "}";
+        << ", \"share\": " << figure.bytes / figure.seconds / read_rate_
+        << ", \"tflop_per_s\": " << figure.flops / figure.seconds * 1e-12 << "}";
     separator = ",\n";
   }
   out << "\n]}\n";

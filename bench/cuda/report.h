@@ -13,6 +13,7 @@ struct Figure {
   std::string name;    // "moe_experts F8_E4M3 T=1"
   double seconds = 0;  // of one call
   double bytes = 0;    // that it must read
+  double flops = 0;    // where arithmetic is what counts
 };
 
 class Report {

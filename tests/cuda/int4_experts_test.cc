@@ -20,10 +20,10 @@ struct Case {
 // one stage, several and a part of one; many tokens with sizes that the matrix units take, and
 // without.
 constexpr Case kCases[] = {
-    {1, 128, 128, 4, 2},   {1, 256, 384, 12, 8}, {1, 3072, 1536, 9, 3}, {2, 128, 256, 8, 3},
-    {9, 384, 128, 1, 1},   {16, 256, 128, 3, 2}, {37, 128, 256, 3, 2},  {64, 1664, 128, 5, 4},
-    {80, 128, 128, 6, 2},  {65, 256, 256, 4, 2}, {170, 512, 256, 1, 1}, {400, 256, 512, 3, 2},
-    {90, 3072, 256, 6, 2},
+    {1, 128, 128, 4, 2},    {1, 256, 384, 12, 8},  {1, 3072, 1536, 9, 3}, {2, 128, 256, 8, 3},
+    {9, 384, 128, 1, 1},    {16, 256, 128, 3, 2},  {37, 128, 256, 3, 2},  {64, 1664, 128, 5, 4},
+    {80, 128, 128, 6, 2},   {265, 256, 256, 4, 2}, {270, 512, 256, 1, 1}, {400, 256, 512, 3, 2},
+    {257, 1536, 256, 6, 2},
 };
 
 struct Layer {
@@ -97,7 +97,7 @@ TEST_F(CudaInt4Experts, MatchesTheReference) {
                              .experts = layer.device,
                              .output = output.view()});
       const Tensor got = to_host(output);
-      const double tolerance = c.num_tokens > 64 ? 0x1p-8 : 0x1p-10;
+      const double tolerance = c.num_tokens > 256 ? 0x1p-8 : 0x1p-10;
       for (std::int64_t t = 0; t < c.num_tokens; ++t) {
         double error = 0.0;
         double norm = 0.0;

@@ -3,6 +3,7 @@
 #include <array>
 #include <span>
 
+#include "cuda/int4_layout.h"
 #include "cuda/sm90/gemm_call.h"
 
 namespace m2::cuda::sm90 {
@@ -89,8 +90,11 @@ class ExpertsCall {
 }  // namespace
 
 bool fits_experts(const MoeExpertsArgs& args, const Context& context) {
-  return context.has_wgmma && args.hidden_states.shape[0] > kFewTokens &&
-         args.activation == Activation::kSilu && !args.experts.empty() && uniform(args.experts);
+  if (!context.has_wgmma || args.activation != Activation::kSilu || args.experts.empty())
+    return false;
+  const bool int4 = is_int4(args.experts.front().gate);
+  return args.hidden_states.shape[0] > (int4 ? kFewInt4Tokens : kFewTokens) &&
+         uniform(args.experts);
 }
 
 void experts(const MoeExpertsArgs& args, Context& context) {

@@ -76,7 +76,7 @@ struct GateUp {
 // inner = act(gate x) * up x. A unit is eight rows of both matrices and a tile of slots; the upper
 // rows of the mma are gate's, the lower ones up's.
 template <int kGroup>
-__global__ void __launch_bounds__(kStreamThreads, kBlocks) int4_gate_up_kernel(const GateUp args) {
+__global__ void __launch_bounds__(kInt4Threads, kBlocks) int4_gate_up_kernel(const GateUp args) {
   using Sums = BlockSums<1, kColumns>;
   extern __shared__ uint4 shared[];
   char* rows = reinterpret_cast<char*>(shared) + Sums::kBytes;
@@ -137,7 +137,7 @@ struct Down {
 
 // The rows of expert_down, one for each slot. A unit is sixteen rows and a tile of slots.
 template <int kGroup>
-__global__ void __launch_bounds__(kStreamThreads, kBlocks) int4_down_kernel(const Down args) {
+__global__ void __launch_bounds__(kInt4Threads, kBlocks) int4_down_kernel(const Down args) {
   using Sums = BlockSums<1, kColumns>;
   extern __shared__ uint4 shared[];
   char* rows = reinterpret_cast<char*>(shared) + Sums::kBytes;
@@ -201,7 +201,7 @@ struct OneTokenDown {
 // of the mma with the first column of tokens, the second on the lower rows with the second column.
 // Their sums meet with the router's weights in registers: no pass through memory.
 template <int kGroup>
-__global__ void __launch_bounds__(kStreamThreads, kBlocks)
+__global__ void __launch_bounds__(kInt4Threads, kBlocks)
     int4_one_token_down_kernel(const OneTokenDown args) {
   extern __shared__ uint4 shared[];
   __shared__ float partial[2][kStreamWarps][kUnitRows];
@@ -283,7 +283,7 @@ class Int4ExpertsCall {
   void start(Kernel kernel, const Args& args) {
     allow_shared_memory(kernel, args.plan.num_bytes);
     launch_kernel(context_, kernel, static_cast<unsigned>(args.plan.blocks * context_.num_sms),
-                  kStreamThreads, args.plan.num_bytes, args);
+                  kInt4Threads, args.plan.num_bytes, args);
   }
 
   void gate_up(const ExpertGroupsView& groups, int tokens) {

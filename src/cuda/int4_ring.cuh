@@ -14,6 +14,9 @@ namespace m2::cuda {
 using Int4Tokens = TokenRows<DType::kF8E4M3>;
 using Int4TokenPiece = TokenPiece<DType::kF8E4M3>;
 
+/// One asking warp: a stage is two copies.
+constexpr int kInt4Threads = 32 * (kStreamWarps + 1);
+
 /// Sizes that all matrices of a launch share.
 struct Int4Shape {
   int rows;

@@ -3,7 +3,6 @@
 #include <array>
 #include <span>
 
-#include "cuda/int4_layout.h"
 #include "cuda/sm90/gemm_call.h"
 
 namespace m2::cuda::sm90 {
@@ -90,11 +89,8 @@ class ExpertsCall {
 }  // namespace
 
 bool fits_experts(const MoeExpertsArgs& args, const Context& context) {
-  if (!context.has_wgmma || args.activation != Activation::kSilu || args.experts.empty())
-    return false;
-  const bool int4 = is_int4(args.experts.front().gate);
-  return args.hidden_states.shape[0] > (int4 ? kFewInt4Tokens : kFewTokens) &&
-         uniform(args.experts);
+  return context.has_wgmma && args.hidden_states.shape[0] > kFewExpertTokens &&
+         args.activation == Activation::kSilu && !args.experts.empty() && uniform(args.experts);
 }
 
 void experts(const MoeExpertsArgs& args, Context& context) {

@@ -7,10 +7,10 @@
 
 namespace m2::cuda::sm90 {
 
-/// More tokens than this take the kernels of this folder. Few tokens of int4 experts are expanded
-/// faster by the decode kernels: 0.6 ms for 64 of them, where these take 2.0 ms for 128.
+/// More tokens than this take the kernels of this folder. Experts stay with the decode kernels for
+/// longer: 256 tokens are eight for each, a tile of theirs.
 constexpr int kFewTokens = 64;
-constexpr int kFewInt4Tokens = 256;
+constexpr int kFewExpertTokens = 256;
 
 [[nodiscard]] constexpr int operand_bytes(Format format) { return format == Format::kF8 ? 1 : 2; }
 [[nodiscard]] Format format_of(const WeightView& weight);

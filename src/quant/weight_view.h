@@ -37,6 +37,10 @@ struct WeightView {
 /// The plain reference of every decoder: row `row` as float32 into out [cols].
 void decode_row(const WeightView& weight, std::int64_t row, float* out);
 
+/// Whether a second such matrix right behind the first makes one of twice the rows: not where
+/// padding lies between them.
+bool can_stack(const WeightView& weight);
+
 /// Throws kInternal unless the view is complete: data, sizes, and scales where the type needs them.
 void check_weight(const WeightView& weight, const char* what);
 

@@ -73,7 +73,7 @@ void print_tensors(const Json& weights) {
   if (!weights.contains("tensors")) return;
   print_title("Tensors");
   for (const Json& tensor : weights["tensors"]) {
-    print("  " + padded(tensor["dtype"], 9) + padded(tensor["shape"].dump(), 16) +
+    print("  " + padded(tensor["dtype"], 10) + padded(tensor["shape"].dump(), 16) +
           plain(tensor["name"]) + "\n");
   }
 }

@@ -41,7 +41,11 @@ struct RopeParameters {
   friend bool operator==(const RopeParameters&, const RopeParameters&) = default;
 };
 
-/// The `quantization_config` of config.json; only the fp8 method exists.
+/// The quant_method of models that `m2 quantize` wrote: the files name the formats of tensors.
+inline constexpr std::string_view kBlockQuantMethod = "m2_blocks";
+
+/// The `quantization_config` of config.json: of the methods "fp8" and kBlockQuantMethod. The latter
+/// uses the other fields only for FP8 tensors that stayed as they were.
 struct QuantizationConfig {
   std::string quant_method = "fp8";
   std::string activation_scheme = "dynamic";  ///< "dynamic" or "static"

@@ -48,13 +48,20 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-void prefetch_memory(const void* data, std::size_t bytes) {
+namespace {
+
+// Hints: what the system makes of them changes nothing but time and memory.
+void advise(const void* data, std::size_t bytes, int advice) {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto address = reinterpret_cast<std::uintptr_t>(data);
   const std::uintptr_t begin = address / page * page;
-  // A hint: what the system makes of it changes nothing but the time.
-  static_cast<void>(
-      ::madvise(reinterpret_cast<void*>(begin), address + bytes - begin, MADV_WILLNEED));
+  static_cast<void>(::madvise(reinterpret_cast<void*>(begin), address + bytes - begin, advice));
 }
+
+}  // namespace
+
+void prefetch_memory(const void* data, std::size_t bytes) { advise(data, bytes, MADV_WILLNEED); }
+
+void release_mapping(const void* data, std::size_t bytes) { advise(data, bytes, MADV_DONTNEED); }
 
 }  // namespace m2

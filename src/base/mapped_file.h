@@ -31,4 +31,8 @@ class MappedFile {
 /// Asks the system to read the pages of a mapping soon; for other memory it does nothing.
 void prefetch_memory(const void* data, std::size_t bytes);
 
+/// Takes the pages of a mapping out of the process's memory; a later use brings them back. Only for
+/// memory inside a MappedFile: what other memory holds would be lost.
+void release_mapping(const void* data, std::size_t bytes);
+
 }  // namespace m2

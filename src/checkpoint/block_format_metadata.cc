@@ -36,8 +36,7 @@ std::int64_t stack_bytes(BlockFormat format, const std::vector<std::int64_t>& di
     if (elements > kMostElements / dim) return -1;
     elements *= dim;
   }
-  const std::int64_t rows = dims[dims.size() - 2];
-  return elements / (rows * dims.back()) * block_matrix_bytes(format, rows, dims.back());
+  return block_stack_bytes(format, Shape(dims));
 }
 
 }  // namespace
@@ -65,6 +64,15 @@ void read_block_format(const std::string& value, const std::string& where,
              " bytes, got ", actual);
   tensor.shape = Shape(dims);
   tensor.block_format = *format;
+}
+
+std::int64_t block_stack_bytes(BlockFormat format, const Shape& shape) {
+  const int rank = shape.rank();
+  M2_CHECK(rank >= 2 && shape.num_elements() > 0, block_format_name(format), ": shape ", shape,
+           " is no matrix");
+  const std::int64_t matrix = shape[rank - 2] * shape[rank - 1];
+  return shape.num_elements() / matrix *
+         block_matrix_bytes(format, shape[rank - 2], shape[rank - 1]);
 }
 
 std::string block_format_metadata(BlockFormat format, const Shape& shape) {

@@ -54,6 +54,8 @@ void read_block_format(const std::string& value, const std::string& where,
                        CheckpointTensor& tensor);
 /// The value for that metadata entry, whose key is the tensor's name.
 std::string block_format_metadata(BlockFormat format, const Shape& shape);
+/// Bytes of a stack of matrices [..., rows, cols].
+std::int64_t block_stack_bytes(BlockFormat format, const Shape& shape);
 
 /// Immutable after construction; views live as long as this object.
 class Checkpoint {

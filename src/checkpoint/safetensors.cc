@@ -6,9 +6,13 @@
 #include <utility>
 
 #include "base/error.h"
+#include "checkpoint/checkpoint.h"
 
 namespace m2 {
 namespace {
+
+// Of the data, where kernels read blocks.
+constexpr std::size_t kBlockAlignment = 64;
 
 // The format's order of dtypes; the writer sorts by it, falling.
 int dtype_rank(DType dtype) {
@@ -63,6 +67,13 @@ void SafetensorsWriter::add(std::string name, DType dtype, const Shape& shape, P
   items_.push_back({std::move(name), dtype, shape, std::move(producer)});
 }
 
+void SafetensorsWriter::add_blocks(std::string name, BlockFormat format, const Shape& shape,
+                                   Producer producer) {
+  set_metadata(name, block_format_metadata(format, shape));
+  add(std::move(name), DType::kU8, {block_stack_bytes(format, shape)}, std::move(producer));
+  items_.back().blocks = true;
+}
+
 void SafetensorsWriter::set_metadata(std::string key, std::string value) {
   metadata_[std::move(key)] = std::move(value);
 }
@@ -84,18 +95,28 @@ std::string SafetensorsWriter::header(const std::vector<const Item*>& order) con
     offset = end;
   }
   text += '}';
-  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const bool blocks = !order.empty() && order.front()->blocks;
+  const std::size_t alignment = blocks ? kBlockAlignment : sizeof(std::uint64_t);
+  const std::size_t length = sizeof(std::uint64_t) + text.size();  // the data follows
+  text.append((length + alignment - 1) / alignment * alignment - length, ' ');
   return text;
 }
 
-void SafetensorsWriter::write(AtomicFile& out) const {
+std::vector<const SafetensorsWriter::Item*> SafetensorsWriter::file_order() const {
   std::vector<const Item*> order;
   for (const auto& item : items_) order.push_back(&item);
   std::sort(order.begin(), order.end(), [](const Item* a, const Item* b) {
+    if (a->blocks != b->blocks) return a->blocks;
+    if (a->blocks) return natural_less(a->name, b->name);
     const int rank_a = dtype_rank(a->dtype);
     const int rank_b = dtype_rank(b->dtype);
     return rank_a != rank_b ? rank_a > rank_b : a->name < b->name;
   });
+  return order;
+}
+
+void SafetensorsWriter::write(AtomicFile& out) const {
+  const std::vector<const Item*> order = file_order();
   const std::string text = header(order);
   const std::uint64_t length = text.size();
   out.write(std::as_bytes(std::span(&length, 1)));

@@ -14,6 +14,7 @@
 #include "base/atomic_file.h"
 #include "base/mapped_file.h"
 #include "m2/tensor.h"
+#include "quant/block_format.h"
 
 namespace m2 {
 
@@ -53,6 +54,8 @@ class SafetensorsFile {
 
 /// Collects tensors, then writes one file. The bytes are those that the safetensors library would
 /// write: tensors by falling alignment of their dtype, then by name; header padded to 8 bytes.
+/// Tensors in block formats come before all others, in natural order of their names, so that an
+/// expert's three matrices lie beside each other; the data then starts at a multiple of 64 bytes.
 class SafetensorsWriter {
  public:
   using Sink = std::function<void(std::span<const std::byte>)>;
@@ -63,6 +66,9 @@ class SafetensorsWriter {
   void add(std::string name, const TensorView& tensor);
   /// For tensors made on the fly: `producer` runs inside write(), once.
   void add(std::string name, DType dtype, const Shape& shape, Producer producer);
+  /// A tensor in a block format: U8 [num_bytes] in the file, its format and logical shape in the
+  /// metadata. A stack of matrices [..., rows, cols] is one after the other.
+  void add_blocks(std::string name, BlockFormat format, const Shape& shape, Producer producer);
   void set_metadata(std::string key, std::string value);
 
   /// Writes `path` under a temporary name in the same folder and renames it when complete, so a
@@ -77,7 +83,9 @@ class SafetensorsWriter {
     DType dtype;
     Shape shape;
     Producer producer;
+    bool blocks = false;
   };
+  [[nodiscard]] std::vector<const Item*> file_order() const;
   [[nodiscard]] std::string header(const std::vector<const Item*>& order) const;
 
   std::vector<Item> items_;

@@ -96,9 +96,10 @@ void validate_rotary_dim(const MiniMaxM2Config& config) {
 }
 
 void validate_quantization(const QuantizationConfig& quantization) {
-  M2_REQUIRE(ErrorCode::kUnsupported, quantization.quant_method == "fp8",
-             "config: quantization_config: quant_method \"", quantization.quant_method,
-             "\" is not supported, only \"fp8\"");
+  const std::string& method = quantization.quant_method;
+  M2_REQUIRE(ErrorCode::kUnsupported, method == "fp8" || method == kBlockQuantMethod,
+             "config: quantization_config: quant_method \"", method,
+             "\" is not supported, only \"fp8\" and \"", kBlockQuantMethod, "\"");
   const auto& scheme = quantization.activation_scheme;
   M2_REQUIRE(ErrorCode::kInvalidArgument, scheme == "dynamic" || scheme == "static",
              "config: quantization_config: activation_scheme: expected \"dynamic\" or \"static\", "

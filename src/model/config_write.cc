@@ -44,6 +44,16 @@ Json quantization_json(const QuantizationConfig& quantization) {
   return json;
 }
 
+// The fields of the fp8 method are written only where they say something.
+Json block_quantization_json(const QuantizationConfig& quantization) {
+  Json json = quantization_json(quantization);
+  const Json defaults = quantization_json(QuantizationConfig());
+  for (const auto& [key, value] : defaults.items()) {
+    if (key != "quant_method" && json[key] == value) json.erase(key);
+  }
+  return json;
+}
+
 Json parse_kept(const std::string& key, const std::string& text) {
   Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   M2_REQUIRE(ErrorCode::kInvalidArgument, !value.is_discarded(), "config: ", key,
@@ -188,7 +198,11 @@ Json class_fields(const MiniMaxM2Config& config) {
                {"rope_parameters", rope_json(config.rope)}};
   if (config.dtype) json["dtype"] = torch_dtype_name(*config.dtype);
   if (!config.architectures.empty()) json["architectures"] = config.architectures;
-  if (config.quantization) json["quantization_config"] = quantization_json(*config.quantization);
+  if (config.quantization) {
+    const bool blocks = config.quantization->quant_method == kBlockQuantMethod;
+    json["quantization_config"] = blocks ? block_quantization_json(*config.quantization)
+                                         : quantization_json(*config.quantization);
+  }
   return json;
 }
 

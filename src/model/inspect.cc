@@ -49,6 +49,10 @@ std::int64_t scale_count(const std::array<MatrixSize, N>& matrices,
 
 // Adds a matrix's elements to `component` and its scales to the sum of all scales.
 void add(const WeightView& view, std::int64_t& component, ComponentSizes& sizes) {
+  if (view.block_format != BlockFormat::kNone) {
+    component += view.num_bytes();
+    return;
+  }
   const auto element_bytes =
       view.rows * view.cols * static_cast<std::int64_t>(dtype_size(view.dtype));
   component += element_bytes;
@@ -132,10 +136,15 @@ ComponentSizes stored_bytes(const ModelWeights& weights) {
   return bytes;
 }
 
-std::map<DType, std::int64_t> bytes_by_dtype(const Checkpoint& checkpoint) {
-  std::map<DType, std::int64_t> bytes;
+std::string_view storage_name(const CheckpointTensor& tensor) {
+  const bool blocks = tensor.block_format != BlockFormat::kNone;
+  return blocks ? block_format_name(tensor.block_format) : dtype_name(tensor.view.dtype);
+}
+
+std::map<std::string, std::int64_t> bytes_by_storage(const Checkpoint& checkpoint) {
+  std::map<std::string, std::int64_t> bytes;
   for (const auto& tensor : checkpoint.tensors()) {
-    bytes[tensor.view.dtype] += static_cast<std::int64_t>(tensor.view.num_bytes());
+    bytes[std::string(storage_name(tensor))] += static_cast<std::int64_t>(tensor.view.num_bytes());
   }
   return bytes;
 }

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
+#include <string_view>
 
 #include "m2/config.h"
 #include "m2/dtype.h"
@@ -44,8 +46,11 @@ ComponentSizes estimate_bytes(const MiniMaxM2Config& config, DType dtype);
 /// Bytes of loaded weights as they lie in the file or, for vectors, in memory.
 ComponentSizes stored_bytes(const ModelWeights& weights);
 
-/// Bytes of the tensors of a checkpoint by type, whatever they are.
-std::map<DType, std::int64_t> bytes_by_dtype(const Checkpoint& checkpoint);
+/// "BF16" or "int4_g32": the dtype, or the block format where there is one.
+std::string_view storage_name(const CheckpointTensor& tensor);
+
+/// Bytes of the tensors of a checkpoint by storage_name, whatever they are.
+std::map<std::string, std::int64_t> bytes_by_storage(const Checkpoint& checkpoint);
 
 /// Keys and values of one token in all layers.
 std::int64_t kv_bytes_per_token(const MiniMaxM2Config& config, KvFormat format);

@@ -1,100 +1,20 @@
 #include "model/save_weights.h"
 
-#include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <memory>
 #include <set>
 #include <vector>
 
 #include "base/atomic_file.h"
 #include "base/error.h"
-#include "model/inspect.h"
-#include "model/python_json.h"
 #include "model/saved_tensors.h"
+#include "model/weight_shards.h"
 
 namespace m2 {
 namespace {
 
 namespace fs = std::filesystem;
-
-using Shard = std::vector<const SavedTensor*>;
-
-// As the reference fills them: in order, a storage larger than the limit alone in a shard that is
-// closed at once while the one being filled stays open.
-std::vector<Shard> split(const std::vector<SavedTensor>& tensors, std::int64_t limit) {
-  std::vector<Shard> shards;
-  Shard open;
-  std::int64_t open_bytes = 0;
-  for (std::size_t begin = 0; begin < tensors.size();) {
-    Shard storage;
-    std::int64_t bytes = 0;
-    const std::int64_t number = tensors[begin].storage;
-    for (; begin < tensors.size() && tensors[begin].storage == number; ++begin) {
-      storage.push_back(&tensors[begin]);
-      bytes += tensors[begin].num_bytes();
-    }
-    if (bytes > limit) {
-      shards.push_back(std::move(storage));
-      continue;
-    }
-    if (open_bytes + bytes > limit) {
-      shards.push_back(std::move(open));
-      open = {};
-      open_bytes = 0;
-    }
-    open.insert(open.end(), storage.begin(), storage.end());
-    open_bytes += bytes;
-  }
-  if (!open.empty()) shards.push_back(std::move(open));
-  return shards;
-}
-
-std::string stem(const SaveWeightsOptions& options) {
-  return options.variant.empty() ? "model" : "model." + options.variant;
-}
-
-std::string index_name(const SaveWeightsOptions& options) {
-  return "model.safetensors.index" + (options.variant.empty() ? "" : "." + options.variant) +
-         ".json";
-}
-
-std::string shard_name(const SaveWeightsOptions& options, std::size_t shard, std::size_t count) {
-  if (count == 1) return stem(options) + ".safetensors";
-  std::array<char, 32> suffix{};
-  std::snprintf(suffix.data(), suffix.size(), "-%05zu-of-%05zu", shard + 1, count);
-  return stem(options) + suffix.data() + ".safetensors";
-}
-
-std::string index_text(const MiniMaxM2Config& config, const std::vector<Shard>& shards,
-                       const SaveWeightsOptions& options) {
-  std::int64_t bytes = 0;
-  std::int64_t parameters = count_parameters(config).parameters();
-  if (!options.head) parameters -= count_parameters(config).lm_head;
-  nlohmann::ordered_json map = nlohmann::ordered_json::object();
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    const std::string file = shard_name(options, i, shards.size());
-    for (const SavedTensor* tensor : shards[i]) {
-      map[tensor->name] = file;
-      bytes += tensor->num_bytes();
-      // Scales are parameters too for the reference.
-      if (tensor->name.ends_with("_scale_inv")) parameters += tensor->shape.num_elements();
-    }
-  }
-  return python_json_text({{"metadata", {{"total_parameters", parameters}, {"total_size", bytes}}},
-                           {"weight_map", std::move(map)}});
-}
-
-std::unique_ptr<AtomicFile> write_shard(const fs::path& path, const Shard& shard) {
-  SafetensorsWriter writer;
-  for (const SavedTensor* tensor : shard) {
-    writer.add(tensor->name, tensor->dtype, tensor->shape, tensor->producer);
-  }
-  auto file = std::make_unique<AtomicFile>(path);
-  writer.write(*file);
-  return file;
-}
 
 // "-00001-of-00002.safetensors"
 bool is_shard_suffix(std::string_view text) {
@@ -113,9 +33,10 @@ void remove_stale(const fs::path& directory, const std::set<std::string>& writte
   std::vector<fs::path> stale;
   for (const auto& entry : fs::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
-    const bool shard = name.starts_with(stem(options)) &&
-                       is_shard_suffix(std::string_view(name).substr(stem(options).size()));
-    const bool whole = name == stem(options) + ".safetensors" || name == index_name(options);
+    const bool shard = name.starts_with(shard_stem(options)) &&
+                       is_shard_suffix(std::string_view(name).substr(shard_stem(options).size()));
+    const bool whole =
+        name == shard_stem(options) + ".safetensors" || name == shard_index_name(options);
     if ((shard || whole) && entry.is_regular_file() && !written.contains(name)) {
       stale.push_back(entry.path());
     }
@@ -135,20 +56,19 @@ void save_weights(const MiniMaxM2Config& config, const ModelWeights& weights,
   M2_REQUIRE(ErrorCode::kInvalidArgument, options.variant.find('/') == std::string::npos,
              "variant: \"", options.variant, "\" cannot be part of a file name");
   const std::vector<SavedTensor> tensors = saved_tensors(weights, options);
-  const std::vector<Shard> shards = split(tensors, options.max_shard_bytes);
+  const std::vector<WeightShard> shards = plan_shards(tensors, options);
   std::vector<std::unique_ptr<AtomicFile>> files;
   std::set<std::string> written;
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    const std::string name = shard_name(options, i, shards.size());
-    files.push_back(write_shard(directory / name, shards[i]));
+  const auto begin = [&](const std::string& name) -> AtomicFile& {
     written.insert(name);
-  }
+    return *files.emplace_back(std::make_unique<AtomicFile>(directory / name));
+  };
+  for (const WeightShard& shard : shards) write_shard(shard, begin(shard.file));
   if (shards.size() > 1) {
-    const std::string text = index_text(config, shards, options);
-    files.push_back(std::make_unique<AtomicFile>(directory / index_name(options)));
-    files.back()->write(std::as_bytes(std::span(text)));
-    files.back()->finish();
-    written.insert(index_name(options));
+    const std::string text = shard_index_text(config, shards, options);
+    AtomicFile& index = begin(shard_index_name(options));
+    index.write(std::as_bytes(std::span(text)));
+    index.finish();
   }
   for (auto& file : files) file->commit();
   remove_stale(directory, written, options);

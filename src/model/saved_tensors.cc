@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "checkpoint/checkpoint.h"
 #include "model/initial_values.h"
 #include "model/weight_names.h"
 
@@ -130,10 +131,17 @@ class TensorList {
   }
 
   void elements(const Place& place, const WeightView& view) {
-    add(name(place), logical(view.data, view.dtype), {view.rows, view.cols},
-        [view, dtype = logical(view.data, view.dtype)](const Sink& sink) {
-          write_as(view.data, view.dtype, dtype, view.rows * view.cols, sink);
-        });
+    const DType dtype = logical(view.data, view.dtype);
+    add(name(place), dtype, {view.rows, view.cols},
+        [view, dtype](const Sink& sink) { write_matrix(view, dtype, sink); });
+    tensors_.back().block_format = view.block_format;
+    tensors_.back().place = place;
+    tensors_.back().view = view;
+  }
+
+  static void write_matrix(const WeightView& view, DType dtype, const Sink& sink) {
+    if (view.block_format != BlockFormat::kNone) return sink(bytes_of(view.data, view.num_bytes()));
+    write_as(view.data, view.dtype, dtype, view.rows * view.cols, sink);
   }
 
   void scales(const Place& place, const WeightView& view) {
@@ -151,6 +159,8 @@ class TensorList {
     add(name(place), dtype, view.shape, [view, dtype](const Sink& sink) {
       write_as(view.data, view.dtype, dtype, view.num_elements(), sink);
     });
+    tensors_.back().place = place;
+    tensors_.back().view = {view.data, view.dtype, 1, view.num_elements()};
   }
 
   // One tensor of all experts: for each of them the members below each other.
@@ -164,12 +174,10 @@ class TensorList {
     add(name({part, layer}), dtype, {count, factor * first.rows, first.cols},
         [&list, members, dtype](const Sink& sink) {
           for (const ExpertWeights& expert : list) {
-            for (const Member member : members) {
-              const WeightView& view = expert.*member;
-              write_as(view.data, view.dtype, dtype, view.rows * view.cols, sink);
-            }
+            for (const Member member : members) write_matrix(expert.*member, dtype, sink);
           }
         });
+    tensors_.back().block_format = first.block_format;
     if (first.scale == nullptr) return;
     add(name({part, layer}).append(kScaleSuffix), DType::kF32,
         {count, factor * scale_rows(first), first.scale_cols()},
@@ -187,7 +195,8 @@ class TensorList {
       for (const Member member : members) {
         const WeightView& view = expert.*member;
         M2_REQUIRE(ErrorCode::kUnsupported,
-                   logical(view.data, view.dtype) == logical(first.data, first.dtype),
+                   logical(view.data, view.dtype) == logical(first.data, first.dtype) &&
+                       view.block_format == first.block_format,
                    "save: ", tensor_name({part, layer}).internal,
                    ": its experts have different types; save with the hub's names");
       }
@@ -196,6 +205,11 @@ class TensorList {
                first.scale == nullptr || members.size() == 1 || first.rows % first.block_rows == 0,
                "save: ", tensor_name({part, layer}).internal, ": blocks of ", first.block_rows,
                " rows do not divide the ", first.rows,
+               " rows of an expert; save with the hub's names");
+    M2_REQUIRE(ErrorCode::kUnsupported,
+               first.block_format == BlockFormat::kNone || members.size() == 1 || can_stack(first),
+               "save: ", tensor_name({part, layer}).internal, ": ",
+               block_format_name(first.block_format), " pads the ", first.rows,
                " rows of an expert; save with the hub's names");
   }
 
@@ -226,9 +240,35 @@ class TensorList {
 
 }  // namespace
 
+std::int64_t SavedTensor::num_bytes() const {
+  if (block_format != BlockFormat::kNone) return block_stack_bytes(block_format, shape);
+  return shape.num_elements() * static_cast<std::int64_t>(dtype_size(dtype));
+}
+
+void keep_experts_together(std::vector<SavedTensor>& tensors) {
+  std::ranges::sort(tensors, [](const SavedTensor& a, const SavedTensor& b) {
+    return natural_less(a.name, b.name);
+  });
+  std::int64_t storage = 0;
+  const SavedTensor* before = nullptr;
+  const auto joins = [](const SavedTensor& a, const SavedTensor& b) {
+    return a.place.expert >= 0 && a.place.expert == b.place.expert &&
+           a.place.layer == b.place.layer && a.block_format != BlockFormat::kNone &&
+           b.block_format != BlockFormat::kNone;
+  };
+  for (SavedTensor& tensor : tensors) {
+    tensor.storage = before != nullptr && joins(*before, tensor) ? storage : ++storage;
+    before = &tensor;
+  }
+}
+
 std::vector<SavedTensor> saved_tensors(const ModelWeights& weights,
                                        const SaveWeightsOptions& options) {
-  return TensorList(weights, options).make();
+  std::vector<SavedTensor> tensors = TensorList(weights, options).make();
+  const bool blocks = std::ranges::any_of(
+      tensors, [](const SavedTensor& tensor) { return tensor.block_format != BlockFormat::kNone; });
+  if (blocks && options.hub_names) keep_experts_together(tensors);
+  return tensors;
 }
 
 }  // namespace m2

@@ -26,13 +26,6 @@ bool is_excluded(const QuantizationConfig& quantization, const std::string& tens
   });
 }
 
-// Whether another matrix may follow in the same blocks.
-bool is_whole_blocks(const WeightView& view) {
-  const WeightView two = {view.data, view.dtype, 2 * view.rows,    view.cols, nullptr,
-                          1,         1,          view.block_format};
-  return two.num_bytes() == 2 * view.num_bytes();
-}
-
 float round_to(DType dtype, float value) {
   if (dtype == DType::kBF16) return to_float(to_bf16(value));
   if (dtype == DType::kF16) return to_float(to_f16(value));
@@ -250,7 +243,7 @@ std::vector<WeightView> WeightViews::stack(const FoundTensor& found, const Shape
     scale_step = whole ? 0 : entry_scales / parts;
   }
   const bool blocks = view.block_format != BlockFormat::kNone;
-  M2_REQUIRE(ErrorCode::kUnsupported, parts == 1 || !blocks || is_whole_blocks(view),
+  M2_REQUIRE(ErrorCode::kUnsupported, parts == 1 || !blocks || can_stack(view),
              "checkpoint: ", found.name.both(), ": ", block_format_name(view.block_format),
              " would reach over the ", "border of the ", parts, " matrices of ", rows, " rows");
   const auto matrix_bytes =

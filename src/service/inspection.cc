@@ -53,13 +53,11 @@ Json stored_json(const MiniMaxM2Config& config,
   LoadReport report;
   const ModelWeights weights = load_weights(config, checkpoint, &report);
   Json by_dtype;
-  for (const auto& [dtype, bytes] : bytes_by_dtype(*checkpoint)) {
-    by_dtype[std::string(dtype_name(dtype))] = bytes;
-  }
+  for (const auto& [name, bytes] : bytes_by_storage(*checkpoint)) by_dtype[name] = bytes;
   Json tensors = Json::array();
   for (const CheckpointTensor& tensor : checkpoint->tensors()) {
     tensors.push_back({{"name", tensor.name},
-                       {"dtype", dtype_name(tensor.view.dtype)},
+                       {"dtype", storage_name(tensor)},
                        {"shape", shape_json(tensor.shape)},
                        {"bytes", tensor.view.num_bytes()},
                        {"file", checkpoint->file_path(tensor.file).filename().string()}});

@@ -60,7 +60,7 @@ TEST_P(InspectGolden, EstimateIsWhatTheFileHas) {
   EXPECT_EQ(estimate.scales, stored.scales);
   EXPECT_EQ(count_parameters(config).norms * 4, stored.norms);
   std::int64_t file_bytes = 0;
-  for (const auto& [type, bytes] : bytes_by_dtype(*checkpoint)) file_bytes += bytes;
+  for (const auto& [type, bytes] : bytes_by_storage(*checkpoint)) file_bytes += bytes;
   EXPECT_EQ(estimate.total(), file_bytes);
 }
 

@@ -15,6 +15,8 @@ void add_detokenize_command(CLI::App& app);
 void add_template_command(CLI::App& app);
 void add_parse_command(CLI::App& app);
 void add_forward_command(CLI::App& app);
+void add_quantize_command(CLI::App& app);
+void add_perplexity_command(CLI::App& app);
 void add_download_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
 

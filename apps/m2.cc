@@ -42,6 +42,8 @@ int main(int argc, char** argv) {
   m2::app::add_template_command(app);
   m2::app::add_parse_command(app);
   m2::app::add_forward_command(app);
+  m2::app::add_quantize_command(app);
+  m2::app::add_perplexity_command(app);
   m2::app::add_download_command(app);
   m2::app::add_bench_command(app);
   try {

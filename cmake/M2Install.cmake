@@ -4,7 +4,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(folders ${M2_FOLDERS})
-list(REMOVE_ITEM folders service bench)  # of the command m2 alone
+list(REMOVE_ITEM folders service bench quantizer)  # of the command m2 alone
 list(TRANSFORM folders PREPEND m2_)
 string(REPLACE ";" "," whole "${folders}")
 

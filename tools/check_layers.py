@@ -30,8 +30,9 @@ ALLOWED = {
     "api": "base tensor quant gguf text jinja checkpoint ops backends kv model generation hub chat",
     "service": "base tensor quant gguf text jinja checkpoint ops backends kv model generation engine chat hub api",
     "bench": "base tensor quant ops backends kv model service",
+    "quantizer": "base tensor quant gguf checkpoint model",
 }
-APPS = "service bench"
+APPS = "service bench quantizer"
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 

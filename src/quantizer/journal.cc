@@ -1,5 +1,6 @@
 #include "quantizer/journal.h"
 
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdio>
@@ -18,10 +19,18 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kFileName = "m2-quantize.json";
 
+// In pieces, so that a shard of any size takes no more of the process's memory than one of them.
 std::string checksum_text(const fs::path& path) {
+  constexpr std::size_t kPiece = std::size_t{1} << 26U;
   const MappedFile file(path);
+  std::vector<std::uint64_t> sums;
+  for (std::size_t begin = 0; begin < file.bytes().size(); begin += kPiece) {
+    const auto piece = file.bytes().subspan(begin, std::min(kPiece, file.bytes().size() - begin));
+    sums.push_back(checksum(piece));
+    release_mapping(piece.data(), piece.size());
+  }
   std::array<char, 17> text{};
-  std::snprintf(text.data(), text.size(), "%016" PRIx64, checksum(file.bytes()));
+  std::snprintf(text.data(), text.size(), "%016" PRIx64, checksum(std::as_bytes(std::span(sums))));
   return text.data();
 }
 

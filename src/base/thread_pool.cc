@@ -29,6 +29,8 @@ int default_threads(std::span<const int> cpus) {
 void pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
 #endif
 }
 

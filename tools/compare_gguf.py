@@ -6,10 +6,11 @@ Usage: build/peers/bin/python tools/compare_gguf.py --m2 BINARY --export BINARY 
 The model is exported to every format that m2 writes, and llama.cpp quantises the float32 file to
 every format that m2 reads; both programs then continue the same prompts from each file.
 
-llama.cpp rounds activations to 8 bits for quantised weights and to 16 for F16, so there a
-continuation may leave m2's: at a near tie, or where another expert is chosen. These files are
-therefore also expanded to float32 by m2, which llama.cpp multiplies without rounding; from that file
-all its continuations must be m2's. Exits 1 when they are not, or when a file does not load.
+Both round activations to 8 bits for quantised weights, in groups of different sizes, and llama.cpp to
+16 for F16, so there a continuation may leave m2's: at a near tie, or where another expert is chosen.
+These files are therefore also expanded to float32 by m2, which llama.cpp multiplies without rounding;
+from that file all its continuations must be m2's. Exits 1 when they are not, or when a file does not
+load.
 """
 
 import argparse

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes a GGUF file with random weights of a MiniMax-M2 config.json, for comparisons of speed.
 
-Usage: random_gguf.py --config config.json [--layers N] --type q4_0|q8_0|q4_k OUT.gguf
+Usage: random_gguf.py --config config.json [--layers N] --type q4_0|q8_0|q4_k|q5_k|q6_k|iq4_xs OUT.gguf
 
 Matrices get random codes with small scales; norms are 1, the router is random and its bias 0, so that
-routing is nearly even. The head is Q6_K beside q4_k and Q8_0 else. Has no tokenizer. Needs the
+routing is nearly even. The head is Q8_0 beside q4_0 and q8_0, and Q6_K else. Has no tokenizer. Needs the
 packages numpy and gguf. One matrix stack at a time is in memory.
 """
 
@@ -15,11 +15,16 @@ import gguf
 import numpy as np
 
 QUANTS = {"q4_0": gguf.GGMLQuantizationType.Q4_0, "q8_0": gguf.GGMLQuantizationType.Q8_0,
-          "q4_k": gguf.GGMLQuantizationType.Q4_K}
+          "q4_k": gguf.GGMLQuantizationType.Q4_K, "q5_k": gguf.GGMLQuantizationType.Q5_K,
+          "q6_k": gguf.GGMLQuantizationType.Q6_K, "iq4_xs": gguf.GGMLQuantizationType.IQ4_XS}
+# The head has more bits than the other matrices.
+HEADS = {"q4_0": "q8_0", "q8_0": "q8_0"}
 # Where the f16 numbers of a block lie, and about what one unit of them stands for.
 SCALES = {gguf.GGMLQuantizationType.Q4_0: ([0], 4.6), gguf.GGMLQuantizationType.Q8_0: ([0], 74.0),
           gguf.GGMLQuantizationType.Q4_K: ([0, 2], 280.0),
-          gguf.GGMLQuantizationType.Q6_K: ([208], 74.0 * 18)}
+          gguf.GGMLQuantizationType.Q5_K: ([0, 2], 560.0),
+          gguf.GGMLQuantizationType.Q6_K: ([208], 74.0 * 18),
+          gguf.GGMLQuantizationType.IQ4_XS: ([0], 74.0 * 18)}
 
 
 def tensors(config: dict, quant, head):
@@ -97,7 +102,7 @@ def main() -> None:
     if arguments.layers:
         config["num_hidden_layers"] = arguments.layers
     quant = QUANTS[arguments.type]
-    head = gguf.GGMLQuantizationType.Q6_K if arguments.type == "q4_k" else QUANTS["q8_0"]
+    head = QUANTS[HEADS.get(arguments.type, "q6_k")]
     writer = gguf.GGUFWriter(arguments.out, "minimax-m2")
     add_config(writer, config)
     listed = list(tensors(config, quant, head))

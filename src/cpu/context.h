@@ -20,7 +20,7 @@ struct ExpertGroups {
   std::vector<std::int32_t> counts;          // [E], scratch
 };
 
-/// Activations for weights in strips.
+/// Activations for weights in block formats.
 class QuantizedRows {
  public:
   /// Room for rows of `cols`; what was there before is lost.
@@ -77,7 +77,7 @@ void moe_route(const MoeRouteArgs& args, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
 void random_fill(const RandomFillArgs& args, Context& context);
 
-/// Whether products with the weight take quantised activations: it is in strips.
+/// Whether products with the weight take quantised activations: it is in a block format.
 [[nodiscard]] bool takes_codes(const WeightView& weight);
 
 /// Rows of the input [T, K] f32 into context.quantized_input, on all threads where it is worth it.

@@ -26,8 +26,8 @@ inline constexpr std::int64_t kMaxDirectTokens = 4;
 /// The most tokens (or query rows) of one register tile.
 inline constexpr std::int64_t kMaxTileCols = 6;
 
-/// Rows [row_begin, row_end) of a weight times some rows of the input. Strip formats take the
-/// quantised input, all others the plain one; their row_begin is a multiple of 16.
+/// Rows [row_begin, row_end) of a weight times some rows of the input. Block formats take the
+/// quantised input, all others the plain one; row_begin of strips is a multiple of 16.
 struct MatmulArgs {
   WeightView weight;  // [N, K]
   std::int64_t row_begin = 0;

@@ -6,7 +6,7 @@
 namespace m2::cpu {
 
 bool takes_codes(const WeightView& weight) {
-  return is_strip_format(weight.block_format);
+  return weight.block_format != BlockFormat::kNone;
 }
 
 TaskRows task_rows(const WeightView& weight, std::int64_t num_tokens) {

@@ -36,20 +36,27 @@ HWY_INLINE void quantize_group(const float* values, QuantizedGroup& group) {
   group.scale = coded ? largest / 127.0F : finite ? 0.0F : std::numeric_limits<float>::quiet_NaN();
   if (!coded) {
     __builtin_memset(group.codes, 0, sizeof(group.codes));
-    group.offset = 0;
+    group.offset = group.first_offset = 0;
     return;
   }
   const hn::ScalableTag<float> d;
   const hn::RebindToSigned<decltype(d)> d32;
   const hn::Rebind<std::int8_t, decltype(d)> d8;
   const auto inverse = hn::Set(d, 127.0F / largest);
-  auto sum = hn::Zero(d32);
-  for (std::int64_t i = 0; i < kQuantizedCols; i += static_cast<std::int64_t>(hn::Lanes(d))) {
-    const auto codes = hn::NearestInt(hn::Mul(hn::LoadU(d, values + i), inverse));
-    sum = hn::Add(sum, codes);
-    hn::StoreU(hn::DemoteTo(d8, codes), d8, group.codes + i);
+  constexpr std::int64_t kHalf = kQuantizedCols / 2;
+  std::int32_t offsets[2];
+  for (std::int64_t half = 0; half < 2; ++half) {
+    auto sum = hn::Zero(d32);
+    for (std::int64_t i = 0; i < kHalf; i += static_cast<std::int64_t>(hn::Lanes(d))) {
+      const std::int64_t col = half * kHalf + i;
+      const auto codes = hn::NearestInt(hn::Mul(hn::LoadU(d, values + col), inverse));
+      sum = hn::Add(sum, codes);
+      hn::StoreU(hn::DemoteTo(d8, codes), d8, group.codes + col);
+    }
+    offsets[half] = -128 * hn::GetLane(hn::SumOfLanes(d32, sum));
   }
-  group.offset = -128 * hn::GetLane(hn::SumOfLanes(d32, sum));
+  group.first_offset = offsets[0];
+  group.offset = offsets[0] + offsets[1];
 }
 
 // input [cols] into groups [num_groups]; what is beyond cols counts as zero.

@@ -17,8 +17,9 @@ struct QuantizedGroup {
   // -128 times the sum of the codes: what a product with codes of weights, which have 128 added,
   // is too large by.
   std::int32_t offset;
+  std::int32_t first_offset;  // the same of the first sixteen codes
 };
-static_assert(sizeof(QuantizedGroup) == 40);
+static_assert(sizeof(QuantizedGroup) == 44);
 
 /// Groups of a row. Whole multiples of 128 columns, so that weights of every group size fit.
 [[nodiscard]] constexpr std::int64_t quantized_groups(std::int64_t cols) {

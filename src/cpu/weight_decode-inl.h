@@ -66,6 +66,21 @@ struct BF16Format : PlainFormat {
 #define M2_HAVE_F16_CONVERSION 0
 #endif
 
+#if !M2_HAVE_F16_CONVERSION
+// Of f16 in the lower halves of the lanes. Exponent and mantissa go to the places of float32; the
+// product corrects the bias and makes subnormals normal. Infinity and NaN get their exponent back.
+HWY_INLINE V half_bits_to_float(hn::Vec<hn::RebindToUnsigned<D>> bits) {
+  const hn::RebindToUnsigned<D> du32;
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du32, 0x8000U)));
+  const auto rest = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du32, 0x7FFFU)));
+  const auto finite = hn::Mul(hn::BitCast(D(), rest), hn::Set(D(), 0x1p112F));
+  const auto special = hn::BitCast(D(), hn::Or(rest, hn::Set(du32, 0x7F800000U)));
+  const auto is_special =
+      hn::RebindMask(D(), hn::Eq(hn::And(bits, hn::Set(du32, 0x7C00U)), hn::Set(du32, 0x7C00U)));
+  return hn::Or(hn::BitCast(D(), sign), hn::IfThenElse(is_special, special, finite));
+}
+#endif
+
 struct F16Format : PlainFormat {
   static constexpr std::size_t kVectors = 1;
   static constexpr std::size_t kBytes = 2;
@@ -76,17 +91,7 @@ struct F16Format : PlainFormat {
     const hn::Rebind<hwy::float16_t, D> df16;
     out[0] = hn::PromoteTo(D(), hn::BitCast(df16, half));
 #else
-    // Exponent and mantissa in the places of float32; the product corrects the bias and makes
-    // subnormals normal. Infinity and NaN get their exponent back.
-    const hn::RebindToUnsigned<D> du32;
-    const auto bits = hn::PromoteTo(du32, half);
-    const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du32, 0x8000U)));
-    const auto rest = hn::ShiftLeft<13>(hn::And(bits, hn::Set(du32, 0x7FFFU)));
-    const auto finite = hn::Mul(hn::BitCast(D(), rest), hn::Set(D(), 0x1p112F));
-    const auto special = hn::BitCast(D(), hn::Or(rest, hn::Set(du32, 0x7F800000U)));
-    const auto is_special =
-        hn::RebindMask(D(), hn::Eq(hn::And(bits, hn::Set(du32, 0x7C00U)), hn::Set(du32, 0x7C00U)));
-    out[0] = hn::Or(hn::BitCast(D(), sign), hn::IfThenElse(is_special, special, finite));
+    out[0] = half_bits_to_float(hn::PromoteTo(hn::RebindToUnsigned<D>(), half));
 #endif
   }
 };

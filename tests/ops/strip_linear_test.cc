@@ -25,64 +25,6 @@ constexpr Case kCases[] = {
     {8, 15, 96},  {9, 100, 257}, {16, 31, 512}, {17, 16, 513}, {129, 33, 40}, {200, 20, 640},
 };
 
-struct Expected {
-  std::vector<double> values;
-  std::vector<double> tolerance;
-};
-
-// Sums of the codes' exact products, in float64.
-Expected coded_product(const Tensor& input, const WeightView& weight, const Tensor& initial,
-                       bool accumulate) {
-  const auto weights = test::decode(weight);
-  const double unit = test::group_roundings(weight.cols) * test::kUnitRoundoff;
-  Expected expected;
-  for (std::int64_t t = 0; t < input.shape()[0]; ++t) {
-    const auto groups = test::quantize_row(input.as<float>() + t * weight.cols, weight.cols);
-    for (std::int64_t n = 0; n < weight.rows; ++n) {
-      const double start = accumulate ? double{initial.as<float>()[t * weight.rows + n]} : 0.0;
-      double sum = 0.0;
-      double magnitude = std::fabs(start);
-      for (std::size_t g = 0; g < groups.size(); ++g) {
-        double dot = 0.0;
-        for (std::size_t i = 0; i < 32 && 32 * g + i < static_cast<std::size_t>(weight.cols); ++i) {
-          dot +=
-              groups[g].codes[i] * weights[static_cast<std::size_t>(n * weight.cols) + 32 * g + i];
-        }
-        sum += dot * groups[g].scale;
-        magnitude += std::fabs(dot * groups[g].scale);
-      }
-      expected.values.push_back(start + sum);
-      expected.tolerance.push_back(unit * magnitude);
-    }
-  }
-  return expected;
-}
-
-// The plain product, and how far rounding of the activations may take it: half a step of its group
-// for every column.
-Expected plain_product(const Tensor& input, const WeightView& weight) {
-  const auto weights = test::decode(weight);
-  const double unit = test::group_roundings(weight.cols) * test::kUnitRoundoff;
-  Expected expected;
-  for (std::int64_t t = 0; t < input.shape()[0]; ++t) {
-    const float* row = input.as<float>() + t * weight.cols;
-    const auto groups = test::quantize_row(row, weight.cols);
-    for (std::int64_t n = 0; n < weight.rows; ++n) {
-      double sum = 0.0;
-      double tolerance = 0.0;
-      for (std::int64_t k = 0; k < weight.cols; ++k) {
-        const double w = weights[static_cast<std::size_t>(n * weight.cols + k)];
-        const double half_step = (0.5 + 1e-4) * groups[static_cast<std::size_t>(k / 32)].scale;
-        sum += w * row[k];
-        tolerance += std::fabs(w) * (half_step + unit * (std::fabs(row[k]) + half_step));
-      }
-      expected.values.push_back(sum);
-      expected.tolerance.push_back(tolerance);
-    }
-  }
-  return expected;
-}
-
 class StripLinearTest : public testing::TestWithParam<test::BackendCase> {
  protected:
   StripLinearTest() : backend_(GetParam().num_threads, GetParam().target) {}
@@ -100,7 +42,7 @@ TEST_P(StripLinearTest, MatchesExactSumsOfQuantisedActivations) {
                                         << c.cols << "] " << block_format_name(format));
         const Tensor input = random.tensor({c.num_tokens, c.cols});
         const Tensor output = random.tensor({c.num_tokens, c.rows});
-        const auto expected = coded_product(input, weight.view(), output, accumulate);
+        const auto expected = test::coded_product(input, weight.view(), output, accumulate);
         backend_.linear({.input = input.view(),
                          .weight = weight.view(),
                          .output = output.view(),
@@ -118,7 +60,7 @@ TEST_P(StripLinearTest, IsWithinHalfAStepOfEveryActivation) {
       const StoredWeight weight(format, 70, 900, random);
       const Tensor input = random.tensor({num_tokens, 900});
       const Tensor output(DType::kF32, {num_tokens, 70});
-      const auto expected = plain_product(input, weight.view());
+      const auto expected = test::plain_product(input, weight.view());
       backend_.linear({.input = input.view(), .weight = weight.view(), .output = output.view()});
       test::expect_close(test::floats(output), expected.values, expected.tolerance);
     }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cpu/attention-inl.h"
-#include "cpu/ggml_linear-inl.h"
+#include "cpu/ggml_matmul-inl.h"
 #include "cpu/linear-inl.h"
 #include "cpu/moe_experts-inl.h"
 #include "cpu/peak_multiply-inl.h"

@@ -1,0 +1,190 @@
+// How the formats of GGUF files (quant/ggml_format.h) with blocks of 32 weights unpack, L rows at a
+// time. Include only from isa/ files.
+//
+// unpack(rows, group, out) takes one block of every row to the group of 32 columns `group`: out is
+// UnpackedRows, or what has its functions.
+#pragma once
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+
+#include "cpu/ggml_lanes-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET == HWY_AVX3_DL  // Highway checks for it but does not tell the compiler
+HWY_PUSH_ATTRIBUTES("avx512vnni")
+#endif
+namespace m2::cpu::HWY_NAMESPACE {
+
+// What the products of a format depend on, after unpacking.
+template <int kScalesOfGroup, bool kWithOffsets, int kLargestCode, int kZeroCode>
+struct GgmlCoding {
+  static constexpr int kScales = kScalesOfGroup;  // of 32 columns
+  static constexpr bool kOffsets = kWithOffsets;
+  static constexpr int kMaxCode = kLargestCode;
+  static constexpr int kZero = kZeroCode;
+};
+
+template <int kShift, class Out>
+HWY_INLINE void put_nibbles(const VU32 (&dwords)[4], std::int64_t group, std::int64_t quad,
+                            Out& out) {
+  HWY_UNROLL(8)
+  for (int i = 0; i < 4; ++i) out.put_quad(group, quad + i, byte_field<kShift, 4>(dwords[i]));
+}
+
+struct Q80Format {
+  static constexpr std::int64_t kBlockCols = 32;
+  static constexpr std::int64_t kBlockBytes = 34;
+  using Coding = GgmlCoding<1, false, 255, 128>;
+  template <class Out>
+  HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
+    VU32 head[4];
+    VU32 codes[4];
+    load_dwords(rows, 0, head);
+    out.put_scale(group, 0, low_half(head[0]));
+    const VU32 zero = hn::Set(DU32(), 0x80808080U);
+    HWY_UNROLL(8)
+    for (int half = 0; half < 2; ++half) {
+      load_dwords(rows, 2 + 16 * half, codes);
+      HWY_UNROLL(8)
+      for (int i = 0; i < 4; ++i) out.put_quad(group, 4 * half + i, hn::Xor(codes[i], zero));
+    }
+  }
+};
+
+struct Q40Format {
+  static constexpr std::int64_t kBlockCols = 32;
+  static constexpr std::int64_t kBlockBytes = 18;
+  using Coding = GgmlCoding<1, false, 15, 8>;
+  template <class Out>
+  HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
+    VU32 head[4];
+    VU32 codes[4];
+    load_dwords(rows, 0, head);
+    load_dwords(rows, 2, codes);
+    out.put_scale(group, 0, low_half(head[0]));
+    put_nibbles<0>(codes, group, 0, out);
+    put_nibbles<4>(codes, group, 4, out);
+  }
+};
+
+struct Q41Format {
+  static constexpr std::int64_t kBlockCols = 32;
+  static constexpr std::int64_t kBlockBytes = 20;
+  using Coding = GgmlCoding<1, true, 15, 0>;
+  template <class Out>
+  HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
+    VU32 head[4];
+    VU32 codes[4];
+    load_dwords(rows, 0, head);
+    load_dwords(rows, 4, codes);
+    out.put_scale(group, 0, low_half(head[0]));
+    out.put_offset(group, 0, high_half(head[0]));
+    put_nibbles<0>(codes, group, 0, out);
+    put_nibbles<4>(codes, group, 4, out);
+  }
+};
+
+// Bits 4 * kQuad and on of `bits`, one to bit 4 of every byte.
+template <int kQuad>
+HWY_INLINE VU32 fifth_bits(VU32 bits) {
+  const DU32 d;
+  if constexpr (kQuad > 0) bits = hn::ShiftRight<4 * kQuad>(bits);
+  const VU32 four = hn::And(bits, hn::Set(d, 15U));
+  // Bit i comes to bits i, i + 7, i + 14, i + 21, of which 8 i is one and no other of the lowest.
+  const VU32 spread = hn::Mul(four, hn::Set(d, 0x00204081U));
+  return hn::ShiftLeft<4>(hn::And(spread, hn::Set(d, 0x01010101U)));
+}
+
+template <int kQuad, class Out>
+HWY_INLINE void put_five_bits(const VU32 (&nibbles)[4], VU32 bits, std::int64_t group, Out& out) {
+  const VU32 low = byte_field<kQuad / 4 * 4, 4>(nibbles[kQuad % 4]);
+  out.put_quad(group, kQuad, hn::Or(low, fifth_bits<kQuad>(bits)));
+  if constexpr (kQuad < 7) put_five_bits<kQuad + 1>(nibbles, bits, group, out);
+}
+
+struct Q50Format {
+  static constexpr std::int64_t kBlockCols = 32;
+  static constexpr std::int64_t kBlockBytes = 22;
+  using Coding = GgmlCoding<1, false, 31, 16>;
+  template <class Out>
+  HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
+    VU32 head[4];
+    VU32 bits[4];
+    VU32 codes[4];
+    load_dwords(rows, 0, head);
+    load_dwords(rows, 2, bits);
+    load_dwords(rows, 6, codes);
+    out.put_scale(group, 0, low_half(head[0]));
+    put_five_bits<0>(codes, bits[0], group, out);
+  }
+};
+
+struct Q51Format {
+  static constexpr std::int64_t kBlockCols = 32;
+  static constexpr std::int64_t kBlockBytes = 24;
+  using Coding = GgmlCoding<1, true, 31, 0>;
+  template <class Out>
+  HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
+    VU32 head[4];
+    VU32 codes[4];
+    load_dwords(rows, 0, head);
+    load_dwords(rows, 8, codes);
+    out.put_scale(group, 0, low_half(head[0]));
+    out.put_offset(group, 0, high_half(head[0]));
+    put_five_bits<0>(codes, head[1], group, out);
+  }
+};
+
+// The values of IQ4_NL and IQ4_XS, with 128 added.
+struct Iq4Codes {
+  HWY_ALIGN std::uint8_t codes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                      129, 141, 153, 166, 181, 197, 217, 241};
+};
+inline constexpr Iq4Codes kIq4Codes;
+
+HWY_INLINE VU32 look_up_iq4(VU32 nibbles) {
+#if HWY_TARGET == HWY_SCALAR
+  const std::uint32_t packed = hn::GetLane(nibbles);
+  std::uint32_t result = 0;
+  for (unsigned shift = 0; shift < 32; shift += 8) {
+    result |= std::uint32_t{kIq4Codes.codes[(packed >> shift) & 15U]} << shift;
+  }
+  return hn::Set(DU32(), result);
+#else
+  const hn::Repartition<std::uint8_t, DU32> d8;
+  const auto table = hn::LoadDup128(d8, kIq4Codes.codes);
+  return hn::BitCast(DU32(), hn::TableLookupBytes(table, hn::BitCast(d8, nibbles)));
+#endif
+}
+
+template <class Out>
+HWY_INLINE void put_iq4(const VU32 (&dwords)[4], std::int64_t group, Out& out) {
+  HWY_UNROLL(8)
+  for (int i = 0; i < 4; ++i) {
+    out.put_quad(group, i, look_up_iq4(byte_field<0, 4>(dwords[i])));
+    out.put_quad(group, 4 + i, look_up_iq4(byte_field<4, 4>(dwords[i])));
+  }
+}
+
+struct Iq4NlFormat {
+  static constexpr std::int64_t kBlockCols = 32;
+  static constexpr std::int64_t kBlockBytes = 18;
+  using Coding = GgmlCoding<1, false, 255, 128>;
+  template <class Out>
+  HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
+    VU32 head[4];
+    VU32 codes[4];
+    load_dwords(rows, 0, head);
+    load_dwords(rows, 2, codes);
+    out.put_scale(group, 0, low_half(head[0]));
+    put_iq4(codes, group, out);
+  }
+};
+
+}  // namespace m2::cpu::HWY_NAMESPACE
+#if HWY_TARGET == HWY_AVX3_DL
+HWY_POP_ATTRIBUTES
+#endif
+HWY_AFTER_NAMESPACE();

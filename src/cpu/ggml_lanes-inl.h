@@ -1,0 +1,157 @@
+// Blocks of GGUF's formats (quant/ggml_format.h), the same one of L rows at once: a vector holds a
+// number of every row, or four codes of every row, a quad. Include only from isa/ files.
+#pragma once
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+
+#include "cpu/strip_dot-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace m2::cpu::HWY_NAMESPACE {
+
+using DU32 = hn::RebindToUnsigned<D>;
+using VU32 = hn::Vec<DU32>;
+
+// Groups of 32 columns that are unpacked at a time: a block of 256.
+constexpr std::int64_t kUnpackedGroups = 8;
+
+// What 256 columns of L rows unpack to: W = scale * (code - zero) + offset, with a zero of the
+// format; scales and offsets for every 16 columns or, then in the first place, for every 32.
+struct UnpackedRows {
+  HWY_ALIGN std::uint32_t codes[kUnpackedGroups][kQuads][kRowVector];
+  HWY_ALIGN float scales[kUnpackedGroups][2][kRowVector];
+  HWY_ALIGN float offsets[kUnpackedGroups][2][kRowVector];
+
+  HWY_INLINE void put_quad(std::int64_t group, std::int64_t quad, VU32 four) {
+    hn::Store(four, DU32(), codes[group][quad]);
+  }
+  HWY_INLINE void put_scale(std::int64_t group, std::int64_t half, V scale) {
+    hn::Store(scale, D(), scales[group][half]);
+  }
+  HWY_INLINE void put_offset(std::int64_t group, std::int64_t half, V offset) {
+    hn::Store(offset, D(), offsets[group][half]);
+  }
+};
+
+// The same block of L rows that lie `stride` bytes apart.
+class RowBlocks {
+ public:
+  HWY_INLINE RowBlocks(const std::uint8_t* first, std::int64_t stride) {
+    HWY_UNROLL(4)
+    for (std::int64_t i = 0; i < kFours; ++i) {
+      fours_[i] = first + 4 * i * stride;
+      hide(fours_[i]);
+    }
+    HWY_UNROLL(4)
+    for (std::int64_t i = 0; i < 4; ++i) {
+      steps_[i] = i * stride;
+      hide(steps_[i]);
+    }
+  }
+  // Byte `offset` of row 4 * four + step.
+  HWY_INLINE const std::uint8_t* at(int four, int step, std::int64_t offset) const {
+    return fours_[four] + steps_[step] + offset;
+  }
+
+ private:
+  static constexpr std::int64_t kFours = kLanes < 4 ? 1 : kRowVector / 4;
+
+  // Every address shall be one of few pointers, plus one of few numbers, plus a constant: left
+  // alone, the compiler keeps dozens of sums of them and runs out of registers.
+  template <class T>
+  HWY_INLINE static void hide(T& value) {
+    __asm__("" : "+r"(value));
+  }
+
+  const std::uint8_t* fours_[kFours];  // of the rows 0, 4, 8 and so on
+  std::int64_t steps_[4];
+};
+
+#if HWY_TARGET == HWY_SCALAR
+
+// dwords[i] = bytes [offset + 4 i, offset + 4 i + 4) of every row.
+HWY_INLINE void load_dwords(const RowBlocks& rows, std::int64_t offset, VU32 (&dwords)[4]) {
+  for (int i = 0; i < 4; ++i) dwords[i] = load_bytes(DU32(), rows.at(0, 0, offset + 4 * i));
+}
+
+#else
+
+// Sixteen bytes of the rows step, step + 4, step + 8 and so on, each in its block of 128 bits.
+HWY_INLINE VU32 load_every_fourth(const RowBlocks& rows, int step, std::int64_t offset) {
+  const hn::Full128<std::uint32_t> d128;
+#if HWY_TARGET <= HWY_AVX3
+  // Insertions from memory are blends: two a cycle, where shuffles are one.
+  const auto load = [&](int four)
+                        HWY_ATTR { return load_bytes(d128, rows.at(four, step, offset)).raw; };
+  __m512i all = _mm512_castsi128_si512(load(0));
+  all = _mm512_inserti32x4(all, load(1), 1);
+  all = _mm512_inserti32x4(all, load(2), 2);
+  return VU32{_mm512_inserti32x4(all, load(3), 3)};
+#elif HWY_TARGET == HWY_AVX2
+  return hn::Combine(DU32(), load_bytes(d128, rows.at(1, step, offset)),
+                     load_bytes(d128, rows.at(0, step, offset)));
+#else
+  return load_bytes(d128, rows.at(0, step, offset));
+#endif
+}
+
+// dwords[i] = bytes [offset + 4 i, offset + 4 i + 4) of every row.
+HWY_INLINE void load_dwords(const RowBlocks& rows, std::int64_t offset, VU32 (&dwords)[4]) {
+  const DU32 d;
+  const hn::Repartition<std::uint64_t, DU32> d64;
+  const VU32 a = load_every_fourth(rows, 0, offset);
+  const VU32 b = load_every_fourth(rows, 1, offset);
+  const VU32 c = load_every_fourth(rows, 2, offset);
+  const VU32 e = load_every_fourth(rows, 3, offset);
+  const auto low_ab = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
+  const auto low_ce = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
+  const auto high_ab = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
+  const auto high_ce = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
+  dwords[0] = hn::BitCast(d, hn::InterleaveLower(d64, low_ab, low_ce));
+  dwords[1] = hn::BitCast(d, hn::InterleaveUpper(d64, low_ab, low_ce));
+  dwords[2] = hn::BitCast(d, hn::InterleaveLower(d64, high_ab, high_ce));
+  dwords[3] = hn::BitCast(d, hn::InterleaveUpper(d64, high_ab, high_ce));
+}
+
+#endif
+
+// The f16 in the lower halves of the lanes; what is above must be 0.
+HWY_INLINE V from_half(VU32 bits) {
+#if M2_HAVE_F16_CONVERSION
+  const hn::Rebind<std::uint16_t, D> du16;
+  const hn::Rebind<hwy::float16_t, D> df16;
+  return hn::PromoteTo(D(), hn::BitCast(df16, hn::TruncateTo(du16, bits)));
+#else
+  return half_bits_to_float(bits);
+#endif
+}
+HWY_INLINE V low_half(VU32 dword) { return from_half(hn::And(dword, hn::Set(DU32(), 0xFFFFU))); }
+HWY_INLINE V high_half(VU32 dword) { return from_half(hn::ShiftRight<16>(dword)); }
+
+// `bits` bits of every byte, from bit `shift` on.
+template <int kShift, int kBits>
+HWY_INLINE VU32 byte_field(VU32 bytes) {
+  const VU32 mask = hn::Set(DU32(), 0x01010101U * ((1U << kBits) - 1));
+  if constexpr (kShift == 0) return hn::And(bytes, mask);
+  return hn::And(hn::ShiftRight<kShift>(bytes), mask);
+}
+
+// Byte `index` of every lane as a number.
+template <int kIndex>
+HWY_INLINE V unsigned_byte(VU32 dword) {
+  VU32 byte = dword;
+  if constexpr (kIndex > 0) byte = hn::ShiftRight<8 * kIndex>(byte);
+  if constexpr (kIndex < 3) byte = hn::And(byte, hn::Set(DU32(), 0xFFU));
+  return hn::ConvertTo(D(), hn::BitCast(D32(), byte));
+}
+template <int kIndex>
+HWY_INLINE V signed_byte(VU32 dword) {
+  VU32 byte = dword;
+  if constexpr (kIndex < 3) byte = hn::ShiftLeft<24 - 8 * kIndex>(byte);
+  return hn::ConvertTo(D(), hn::ShiftRight<24>(hn::BitCast(D32(), byte)));
+}
+
+}  // namespace m2::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();

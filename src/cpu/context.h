@@ -75,6 +75,7 @@ void attention(const AttentionArgs& args, Context& context);
 void uniform_noise(const UniformNoiseArgs& args, Context& context);
 void moe_route(const MoeRouteArgs& args, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
+void top_scores(const TopScoresArgs& args, Context& context);
 void random_fill(const RandomFillArgs& args, Context& context);
 
 /// Whether products with the weight take quantised activations: it is in a block format.

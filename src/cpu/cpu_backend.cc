@@ -53,6 +53,8 @@ void CpuBackend::moe_route(const MoeRouteArgs& args) { cpu::moe_route(args, impl
 
 void CpuBackend::moe_experts(const MoeExpertsArgs& args) { cpu::moe_experts(args, impl_->context); }
 
+void CpuBackend::top_scores(const TopScoresArgs& args) { cpu::top_scores(args, impl_->context); }
+
 void CpuBackend::random_fill(const RandomFillArgs& args) { cpu::random_fill(args, impl_->context); }
 
 }  // namespace m2

@@ -18,6 +18,12 @@ struct ExpertGroups {
   Workspace num_tiles;     // [1] i32
 };
 
+/// The best of every piece of a row, [T, pieces, K], on their way to the best of the row.
+struct TopScores {
+  Workspace ranks[2];  // u32, of the last pass and of this one
+  Workspace ids[2];    // i32
+};
+
 struct Context {
   int num_sms = 0;
   bool overlaps_kernels = false;  // Hopper and later: see launch.cuh
@@ -33,6 +39,7 @@ struct Context {
   Workspace attention_partials;  // see attention.cu
   Workspace attention_counters;
   Workspace route_counter;  // [1] i32: blocks that are done
+  TopScores top_scores;
   sm90::Prefill prefill;
 };
 
@@ -50,6 +57,7 @@ void uniform_noise(const UniformNoiseArgs& args, Context& context);
 void moe_route(const MoeRouteArgs& args, Context& context);
 void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route, Context& context);
 void moe_experts(const MoeExpertsArgs& args, Context& context);
+void top_scores(const TopScoresArgs& args, Context& context);
 void random_fill(const RandomFillArgs& args, Context& context);
 
 }  // namespace m2::cuda

@@ -201,6 +201,10 @@ void CudaBackend::moe_experts(const MoeExpertsArgs& args) {
   cuda::moe_experts(args, on_device().context);
 }
 
+void CudaBackend::top_scores(const TopScoresArgs& args) {
+  cuda::top_scores(args, on_device().context);
+}
+
 void CudaBackend::random_fill(const RandomFillArgs& args) {
   cuda::random_fill(args, on_device().context);
 }

@@ -8,9 +8,10 @@
 namespace m2 {
 
 /// Work goes to one stream of the device, in order; operations return before it is done.
-/// Activations are float32 at the border. Weights in F16 and F8_E4M3 are multiplied with activations
-/// of f16, those in BF16 with nearly float32 accuracy (cuda/token_rows.cuh). Every output depends on its
-/// own token (and the keys that it sees) only; it repeats bit for bit for the same shapes.
+/// Activations are float32 at the border. Weights in F16 and F8_E4M3 are multiplied with
+/// activations of f16, those in BF16 with nearly float32 accuracy (cuda/token_rows.cuh). Every
+/// output depends on its own token (and the keys that it sees) only; it repeats bit for bit for the
+/// same shapes.
 class CudaBackend final : public Backend {
  public:
   /// Throws kUnsupported when there is no such device, or one that this build has no code for.
@@ -43,6 +44,7 @@ class CudaBackend final : public Backend {
   void moe_route(const MoeRouteArgs& args) override;
   void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route) override;
   void moe_experts(const MoeExpertsArgs& args) override;
+  void top_scores(const TopScoresArgs& args) override;
   void random_fill(const RandomFillArgs& args) override;
 
  private:

@@ -17,6 +17,7 @@
 #include "ops/qk_norm_rope.h"
 #include "ops/random_fill.h"
 #include "ops/rms_norm.h"
+#include "ops/top_scores.h"
 #include "ops/uniform_noise.h"
 
 namespace m2 {
@@ -89,6 +90,7 @@ class Backend {
     moe_route(route);
   }
   virtual void moe_experts(const MoeExpertsArgs& args) = 0;
+  virtual void top_scores(const TopScoresArgs& args) = 0;
 
   /// Not of the forward pass: contents for measurements.
   virtual void random_fill(const RandomFillArgs& args) = 0;

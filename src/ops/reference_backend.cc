@@ -24,6 +24,8 @@ void ReferenceBackend::moe_route(const MoeRouteArgs& args) { reference::moe_rout
 
 void ReferenceBackend::moe_experts(const MoeExpertsArgs& args) { reference::moe_experts(args); }
 
+void ReferenceBackend::top_scores(const TopScoresArgs& args) { reference::top_scores(args); }
+
 void ReferenceBackend::random_fill(const RandomFillArgs& args) { reference::random_fill(args); }
 
 }  // namespace m2

@@ -19,6 +19,7 @@ class ReferenceBackend final : public HostBackend {
   void uniform_noise(const UniformNoiseArgs& args) override;
   void moe_route(const MoeRouteArgs& args) override;
   void moe_experts(const MoeExpertsArgs& args) override;
+  void top_scores(const TopScoresArgs& args) override;
   void random_fill(const RandomFillArgs& args) override;
 };
 

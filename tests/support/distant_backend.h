@@ -102,6 +102,10 @@ class DistantBackend final : public Backend {
       check_here(expert.gate, expert.up, expert.down);
     reference_.moe_experts(args);
   }
+  void top_scores(const TopScoresArgs& args) override {
+    check_here(args.scores, args.top_ids, args.top_scores);
+    reference_.top_scores(args);
+  }
   void random_fill(const RandomFillArgs& args) override {
     check_side(args.data, static_cast<std::size_t>(args.num_bytes), true);
     reference_.random_fill(args);

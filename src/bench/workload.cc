@@ -94,7 +94,7 @@ void Workload::each_step(const ForwardOptions& options,
   for (std::int64_t index = 0; index < num_steps(); ++index) {
     const Step step = prepare(index);
     model_.forward(batch_, cache_, options);
-    if (!logit_rows_.empty()) model_.logits(logit_rows_);
+    if (!logit_rows_.empty()) model_.top_logits(logit_rows_);
     after(step);
   }
 }

@@ -81,23 +81,28 @@ void Engine::form_batch() {
 }
 
 void Engine::choose_tokens() {
-  const TensorView logits = model_.logits(logit_rows_);
-  const auto vocab_size = static_cast<std::size_t>(model_.config().vocab_size);
+  const TopLogits top = model_.top_logits(logit_rows_);
   for (std::size_t row = 0; row < choosing_.size(); ++row) {
     Sequence& sequence = *choosing_[row];
     if (sequence.num_new_tokens() == 0) count(sequence);
-    const std::span scores(logits.as<float>() + row * vocab_size, vocab_size);
-    events_.push_back(choose_token(sequence, scores));
+    events_.push_back(choose_token(sequence, top, row));
     if (events_.back().finish_reason) {
       (void)scheduler_.take_if([&](const Sequence& s) { return &s == &sequence; });
     }
   }
 }
 
-TokenEvent Engine::choose_token(Sequence& sequence, std::span<float> logits) {
+// Whole rows, of 200,000 logits, leave the device only where a request needs more than the best.
+TokenEvent Engine::choose_token(Sequence& sequence, const TopLogits& top, std::size_t row) {
   TokenEvent event = {.request = sequence.id(), .num_prefix_tokens = sequence.num_prefix_tokens()};
   try {
-    event.token = sequence.choose_token(logits, scratch_);
+    best_.assign(top.ids_of(row), top.logits_of(row));
+    event.token = sequence.choose_best_token(best_, scratch_);
+    if (!event.token) {
+      const TensorView logits = model_.logits_row(static_cast<std::int64_t>(row));
+      const auto size = static_cast<std::size_t>(logits.num_elements());
+      event.token = sequence.choose_token({logits.as<float>(), size}, scratch_);
+    }
     event.finish_reason = sequence.finished();
   } catch (const Error& error) {
     event.finish_reason = FinishReason::kError;

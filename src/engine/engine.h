@@ -52,7 +52,7 @@ class Engine {
   void drop_cancelled();
   void form_batch();
   void choose_tokens();
-  TokenEvent choose_token(Sequence& sequence, std::span<float> logits);
+  TokenEvent choose_token(Sequence& sequence, const TopLogits& top, std::size_t row);
   void count(const Sequence& sequence);
 
   MiniMaxM2& model_;
@@ -68,6 +68,7 @@ class Engine {
   std::vector<std::int32_t> logit_rows_;
   std::vector<Sequence*> choosing_;
   std::vector<TokenEvent> events_;
+  generation::BestScores best_;
   generation::LogitsScratch scratch_;
 };
 

@@ -102,16 +102,27 @@ BatchEntry Sequence::next_entry(std::int64_t count) const {
   return entry;
 }
 
-std::int32_t Sequence::choose_token(std::span<float> logits, generation::LogitsScratch& scratch) {
-  pipeline_.apply({.ids = ids_, .batch_index = 0}, logits, scratch);
-  const std::int32_t token =
-      request_.config.do_sample.value_or(false)
-          ? generation::sample(logits, {.seed = request_.seed,
-                                        .sequence = request_.stream,
-                                        .position = static_cast<std::uint64_t>(num_tokens())})
-          : generation::argmax(logits);
+std::optional<std::int32_t> Sequence::choose_best_token(generation::BestScores& best,
+                                                        generation::LogitsScratch& scratch) {
+  if (!pipeline_.apply({.ids = ids_}, best, scratch)) return std::nullopt;
+  const std::int32_t token = best.id(static_cast<std::size_t>(draw(best.scores())));
   append(token);
   return token;
+}
+
+std::int32_t Sequence::choose_token(std::span<float> logits, generation::LogitsScratch& scratch) {
+  pipeline_.apply({.ids = ids_}, logits, scratch);
+  const std::int32_t token = draw(logits);
+  append(token);
+  return token;
+}
+
+// The place of the chosen one among processed scores.
+std::int32_t Sequence::draw(std::span<const float> scores) const {
+  if (!request_.config.do_sample.value_or(false)) return generation::argmax(scores);
+  return generation::sample(scores, {.seed = request_.seed,
+                                     .sequence = request_.stream,
+                                     .position = static_cast<std::uint64_t>(num_tokens())});
 }
 
 std::optional<FinishReason> Sequence::finished() const {

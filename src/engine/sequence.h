@@ -51,8 +51,11 @@ class Sequence {
   /// They are computed: others may use the blocks that are full.
   void mark_cached(std::int64_t count);
 
-  /// Chooses the next token from raw logits [V], which it overwrites, appends it, and says whether
-  /// it ends the sequence.
+  /// Chooses the next token from the best raw logits of a row and appends it. Nothing where they do
+  /// not settle it: then choose_token must see the whole row.
+  std::optional<std::int32_t> choose_best_token(generation::BestScores& best,
+                                                generation::LogitsScratch& scratch);
+  /// Likewise from raw logits [V], which it overwrites.
   std::int32_t choose_token(std::span<float> logits, generation::LogitsScratch& scratch);
   [[nodiscard]] std::optional<FinishReason> finished() const;
 
@@ -64,6 +67,7 @@ class Sequence {
     return static_cast<std::int64_t>(request_.prompt_ids.size());
   }
   void plan_memory();
+  [[nodiscard]] std::int32_t draw(std::span<const float> scores) const;
   void append(std::int32_t token);
 
   RequestId id_;

@@ -1,11 +1,13 @@
 // The processors of one request, in the reference's order.
 #pragma once
 
+#include "generation/best_scores.h"
 #include "generation/logits_scratch.h"
 #include "m2/generation_config.h"
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,12 +46,21 @@ struct PipelineOptions {
 /// Immutable: rows and threads may share it, each thread with a scratch of its own.
 class LogitsPipeline {
  public:
-  LogitsPipeline(std::vector<LogitsStep> steps, const PipelineOptions& options);
+  /// `num_until_cut` is the number of steps after which nothing remains but the best scores, if the
+  /// cut was among those that are known (0: only the very best is asked for); nothing: never.
+  LogitsPipeline(std::vector<LogitsStep> steps, const PipelineOptions& options,
+                 std::optional<std::size_t> num_until_cut);
 
   /// Processes `scores` [V] in place for the sequence `context.ids`. Ids without a token end
   /// at -inf whatever the processors do. Throws kInvalidArgument for a request that allows no
   /// token. Allocates nothing unless a custom processor does.
   void apply(const StepContext& context, std::span<float> scores, LogitsScratch& scratch) const;
+
+  /// As the other, on the best scores of a row. False where they do not settle the choice, because
+  /// a processor looks at other tokens, or because more tokens than these may remain: `best` is
+  /// spoilt then, and the whole row is needed.
+  [[nodiscard]] bool apply(const StepContext& context, BestScores& best,
+                           LogitsScratch& scratch) const;
 
   /// True if only ids without a token are masked.
   [[nodiscard]] bool empty() const { return steps_.empty(); }
@@ -60,6 +71,7 @@ class LogitsPipeline {
   std::int64_t vocab_size_;
   std::int64_t num_valid_tokens_;
   std::int64_t prompt_length_;
+  std::optional<std::size_t> num_until_cut_;
 };
 
 /// The pipeline that a resolved configuration asks for. Throws kInvalidArgument, naming the option,

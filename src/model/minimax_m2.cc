@@ -29,7 +29,8 @@ MiniMaxM2::MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelW
       weights_(std::move(weights)),
       placement_(std::move(placement)),
       id_(next_id++),
-      rope_(config) {
+      rope_(config),
+      head_(id_, weights_->lm_head) {
   const auto activation = activation_from_name(config.hidden_act);
   M2_REQUIRE(ErrorCode::kUnsupported, activation.has_value(), "hidden_act: \"", config.hidden_act,
              "\" is not supported");
@@ -301,33 +302,21 @@ std::span<const ExpertWeights> MiniMaxM2::experts_in_memory(const Stage& stage, 
 }
 
 TensorView MiniMaxM2::logits(std::span<const std::int32_t> rows) {
-  const auto count = static_cast<std::int64_t>(rows.size());
-  Stage& stage = stage_of(placement_.head);
-  Backend& backend = *stage.backend;
+  return head_.all(last_hidden_states(rows), rows, *placement_.head);
+}
+
+TopLogits MiniMaxM2::top_logits(std::span<const std::int32_t> rows) {
+  return head_.top(last_hidden_states(rows), rows, *placement_.head);
+}
+
+TensorView MiniMaxM2::logits_row(std::int64_t index) { return head_.row(index, *placement_.head); }
+
+// The whole buffer, whose size does not change with every batch.
+TensorView MiniMaxM2::last_hidden_states(std::span<const std::int32_t> rows) {
   for (const std::int32_t row : rows) {
     M2_CHECK(row >= 0 && row < num_tokens_, "logits of row ", row, " of ", num_tokens_);
   }
-  if (count > (logits_.present() ? logits_.shape()[0] : 0)) {
-    head_input_ = backend.allocate(DType::kF32, {count, config_.hidden_size});
-    logits_ = backend.allocate(DType::kF32, {count, config_.vocab_size});
-    if (!backend.host_accessible()) host_logits_ = Tensor(DType::kF32, logits_.shape());
-  }
-  // The rows of the hidden states are gathered as rows of a table are.
-  const TensorView head_input = first(head_input_, {count, config_.hidden_size});
-  const WeightView hidden_states = {.data = stage.normed.view().data,
-                                    .dtype = DType::kF32,
-                                    .rows = num_tokens_,
-                                    .cols = config_.hidden_size};
-  backend.embedding({logit_rows_.load(view_of(rows, {count}), backend), hidden_states, head_input});
-  const TensorView output = first(logits_, {count, config_.vocab_size});
-  backend.linear({.input = head_input, .weight = weights_->lm_head, .output = output});
-  if (backend.host_accessible()) {
-    backend.synchronize();
-    return output;
-  }
-  const TensorView host = first(host_logits_, output.shape);
-  backend.download(output, host);
-  return host;
+  return stage_of(placement_.head).normed.view();
 }
 
 void MiniMaxM2::record_hidden_states(const Pass& pass, const TensorView& hidden_states) {

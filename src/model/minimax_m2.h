@@ -9,6 +9,7 @@
 
 #include "m2/config.h"
 #include "model/batch.h"
+#include "model/head.h"
 #include "model/kv_cache.h"
 #include "model/look_ahead.h"
 #include "model/placement.h"
@@ -70,6 +71,11 @@ class MiniMaxM2 {
   /// Head of the chosen rows of the last forward: [rows, V] f32 in the host's memory, valid until
   /// the next call.
   TensorView logits(std::span<const std::int32_t> rows);
+  /// The best of them: what choosing a token mostly needs.
+  TopLogits top_logits(std::span<const std::int32_t> rows);
+  /// A whole row of the last of these calls, by its place in `rows`: [V] f32 in the host's memory,
+  /// valid until the next call.
+  TensorView logits_row(std::int64_t index);
 
  private:
   struct Pass;  // one forward: batch, cache, options, where it is
@@ -87,6 +93,7 @@ class MiniMaxM2 {
   void moe_block(const Pass& pass, std::size_t layer);
   std::span<const ExpertWeights> experts_in_memory(const Stage& stage, std::size_t layer,
                                                    const TensorView& topk_ids);
+  TensorView last_hidden_states(std::span<const std::int32_t> rows);
   void record_hidden_states(const Pass& pass, const TensorView& hidden_states);
   [[nodiscard]] Tensor new_attentions(const Pass& pass);
   [[nodiscard]] float eps() const { return static_cast<float>(config_.rms_norm_eps); }
@@ -103,10 +110,7 @@ class MiniMaxM2 {
   std::int64_t num_tokens_ = 0;  // of the last forward
   std::vector<std::uint64_t> step_key_;
   LookAhead look_ahead_;
-  UploadBuffer logit_rows_;
-  Tensor head_input_;   // [rows, H]
-  Tensor logits_;       // [rows, V]
-  Tensor host_logits_;  // the same, where the backend's memory is not the host's
+  Head head_;
 };
 
 }  // namespace m2

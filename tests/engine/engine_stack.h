@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "model/causal_lm.h"
+#include "model/place_weights.h"
 #include "ops/reference_backend.h"
 #include "support/tiny_model.h"
 
@@ -23,10 +24,14 @@ struct EngineStack {
       const std::shared_ptr<Backend>& backend = std::make_shared<ReferenceBackend>(),
       const MiniMaxM2Config& chosen = tiny_config())
       : config(chosen),
-        causal_lm(config, TinyWeights(config, 3).share(),
-                  Placement::on(backend, config.num_hidden_layers)) {}
+        placement(Placement::on(backend, config.num_hidden_layers)),
+        causal_lm(config,
+                  std::make_shared<const ModelWeights>(
+                      place_weights(*TinyWeights(config, 3).share(), placement)),
+                  placement) {}
 
   MiniMaxM2Config config;
+  Placement placement;
   CausalLm causal_lm;
   MiniMaxM2& model = causal_lm.decoder();
 };

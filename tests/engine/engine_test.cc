@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "engine_stack.h"
+#include "support/distant_backend.h"
 #include "support/views.h"
 
 namespace m2 {
@@ -131,6 +132,29 @@ TEST(Engine, CancelsInPrefillAndWhileWaiting) {
     EXPECT_TRUE(outcomes.at(id).tokens.empty()) << id;
   }
   EXPECT_EQ(outcomes.at(last).tokens.size(), 4U);
+}
+
+// Some requests are settled by the best logits, others need whole rows, side by side in a batch.
+TEST(Engine, MemoryOfADeviceGivesTheSameTokens) {
+  std::vector<std::map<RequestId, Outcome>> outcomes;
+  for (const std::shared_ptr<Backend>& backend :
+       {std::shared_ptr<Backend>(std::make_shared<ReferenceBackend>()),
+        std::shared_ptr<Backend>(std::make_shared<test::DistantBackend>())}) {
+    EngineStack stack(backend);
+    Engine engine(stack.model, {.kv_cache = {.num_tokens = 256, .block_size = 8}});
+    for (const char* options :
+         {"{}", R"({"do_sample": true, "top_k": 40, "top_p": 0.95})", R"({"do_sample": true})",
+          R"({"repetition_penalty": 1.3})", R"({"do_sample": true, "top_k": 66})"}) {
+      EngineRequest request = request_of(prompt_of(6, 3), 12);
+      request.config = request.config.merge(GenerationConfig::from_json(options));
+      (void)engine.submit(std::move(request));
+    }
+    outcomes.push_back(run(engine));
+  }
+  for (const auto& [id, outcome] : outcomes[0]) {
+    EXPECT_EQ(outcome.tokens.size(), 12U) << id;
+    EXPECT_EQ(outcome.tokens, outcomes[1].at(id).tokens) << id;
+  }
 }
 
 TEST(Engine, NeverChoosesIdsWithoutAToken) {

@@ -13,7 +13,7 @@
 namespace m2::cpu {
 namespace {
 
-constexpr std::int64_t kTileRows = 48;  // eight queries of the model's six heads a group
+constexpr std::int64_t kTileRows = 96;  // sixteen queries of the model's six heads a group
 constexpr float kNoKey = -std::numeric_limits<float>::infinity();
 
 // Unnormalised softmax sums of the rows of a tile over some keys.

@@ -40,8 +40,10 @@ std::int64_t matmul_scratch(std::int64_t cols) {
 }
 
 std::int64_t attend_scratch(std::int64_t num_rows, std::int64_t head_dim) {
-  const std::int64_t padded = (head_dim + kPanelCols - 1) / kPanelCols * kPanelCols;
-  return (num_rows + head_dim) * kAttentionChunk + kMaxTileCols * padded;
+  // Scores; then either queries, keys and room for as many, or values.
+  const std::int64_t padded = (num_rows + kMostScoreKeys - 1) / kMostScoreKeys * kMostScoreKeys;
+  const std::int64_t vectors = std::max(padded + 2 * kMostScoreKeys, kAttentionChunk);
+  return num_rows * kAttentionChunk + vectors * head_dim;
 }
 
 }  // namespace m2::cpu

@@ -48,6 +48,9 @@ struct MatmulArgs {
 /// Keys that one softmax statistic covers; fixed for the same reason as kPanelCols.
 inline constexpr std::int64_t kAttentionChunk = 256;
 
+/// The most keys that a register tile of any kernel covers.
+inline constexpr std::int64_t kMostScoreKeys = 32;
+
 /// Some query rows (all of one KV head) against up to kAttentionChunk keys of it.
 struct AttendArgs {
   const float* const* q = nullptr;      // [M] pointers to [D]

@@ -44,23 +44,64 @@ HWY_INLINE void decode_group(const std::uint8_t* codes, std::int64_t n, float sc
   }
 }
 
-// The vectors of the keys [first_key, end_key), or of their values, into `decoded` [end_key, D];
-// vectors[key] leads to the float32 numbers. Keys without groups are such already.
-template <int kBits>
-void decode_keys(const AttendArgs& args, const std::uint8_t* const* codes,
-                 const float* const* groups, float* decoded, const std::uint8_t** vectors) {
-  for (std::int64_t key = args.first_key; key < args.end_key; ++key) {
-    vectors[key] = codes[key];
-    if (groups[key] == nullptr) continue;
-    float* out = decoded + key * args.head_dim;
-    vectors[key] = reinterpret_cast<const std::uint8_t*>(out);
-    const float* group = groups[key];
-    for (std::int64_t begin = 0; begin < args.head_dim; begin += args.group_size, group += 2) {
-      decode_group<kBits>(codes[key] + begin * kBits / 8, args.group_size, group[0], group[1],
-                          out + begin);
-    }
+// Where vectors of the cache lie, keys or values: pointers by key, and where they have groups,
+// those.
+struct CacheRows {
+  const std::uint8_t* const* vectors;
+  const float* const* groups;
+};
+
+// A vector of the cache as float32: in its place, or decoded to `room`.
+struct F32Rows {
+  static constexpr std::int64_t kBytes = 4;
+  HWY_INLINE static const float* row(const AttendArgs&, const CacheRows& rows, std::int64_t key,
+                                     float*) {
+    return reinterpret_cast<const float*>(rows.vectors[key]);
   }
-}
+};
+
+struct BF16Rows {
+  static constexpr std::int64_t kBytes = 2;
+  HWY_INLINE static const float* row(const AttendArgs& args, const CacheRows& rows,
+                                     std::int64_t key, float* room) {
+    const D d;
+    const std::uint8_t* from = rows.vectors[key];
+    BF16Format format;
+    V value;
+    std::int64_t dim = 0;
+    for (; dim + static_cast<std::int64_t>(kLanes) <= args.head_dim;
+         dim += static_cast<std::int64_t>(kLanes)) {
+      format.decode(from + dim * kBytes, &value);
+      hn::StoreU(value, d, room + dim);
+    }
+    if (dim == args.head_dim) return room;
+    HWY_ALIGN std::uint8_t bytes[kLanes * kBytes] = {};
+    HWY_ALIGN float rest[kLanes];
+    __builtin_memcpy(bytes, from + dim * kBytes,
+                     static_cast<std::size_t>((args.head_dim - dim) * kBytes));
+    format.decode(bytes, &value);
+    hn::Store(value, d, rest);
+    for (std::int64_t i = 0; dim + i < args.head_dim; ++i) room[dim + i] = rest[i];
+    return room;
+  }
+};
+
+// Keys without groups are float32 already.
+template <int kBits>
+struct CodeRows {
+  static constexpr std::int64_t kBytes = 1;
+  HWY_INLINE static const float* row(const AttendArgs& args, const CacheRows& rows,
+                                     std::int64_t key, float* room) {
+    const std::uint8_t* codes = rows.vectors[key];
+    const float* group = rows.groups[key];
+    if (group == nullptr) return reinterpret_cast<const float*>(codes);
+    for (std::int64_t begin = 0; begin < args.head_dim; begin += args.group_size, group += 2) {
+      decode_group<kBits>(codes + begin * kBits / 8, args.group_size, group[0], group[1],
+                          room + begin);
+    }
+    return room;
+  }
+};
 
 }  // namespace m2::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

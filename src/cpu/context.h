@@ -37,6 +37,26 @@ class QuantizedRows {
   QuantizedGroup* groups_ = nullptr;
 };
 
+/// The same for many tokens.
+class PackedTokens {
+ public:
+  /// Room for tokens of `cols`; what was there before is lost.
+  void reserve(std::int64_t num_tokens, std::int64_t cols) {
+    token_bytes_ = token_tile_bytes(cols);
+    constexpr std::int64_t kFloat = sizeof(float);
+    bytes_ = reinterpret_cast<std::uint8_t*>(buffer_.floats(num_tokens * token_bytes_ / kFloat));
+  }
+  /// Where a pass begins.
+  [[nodiscard]] std::uint8_t* pass(std::int64_t first_token) const {
+    return bytes_ + first_token * token_bytes_;
+  }
+
+ private:
+  Buffer buffer_;
+  std::uint8_t* bytes_ = nullptr;
+  std::int64_t token_bytes_ = 0;
+};
+
 /// Some query rows of a sequence that share a KV head and hence read the same keys. Row r is query
 /// r / G of the sequence and head r % G of the group, G = Nq / Nkv.
 struct AttentionTile {
@@ -58,9 +78,11 @@ struct Context {
   Lanes lanes;
   // Kept between calls for their memory only.
   QuantizedRows quantized_input;
+  PackedTokens packed_input;
   ExpertGroups groups;
   Buffer expert_inner;            // [T * K, I] in slot order
   QuantizedRows quantized_inner;  // the same
+  PackedTokens packed_inner;      // the same
   std::vector<AttentionTile> tiles;
   std::vector<std::int64_t> chunk_tiles;  // the tile of every (tile, chunk) pair
   Buffer attention_partials;
@@ -68,7 +90,7 @@ struct Context {
 
 void embedding(const EmbeddingArgs& args, Context& context);
 void rms_norm(const RmsNormArgs& args, Context& context);
-void linear(const LinearArgs& args, Context& context);
+void linears(std::span<const LinearArgs> products, Context& context);
 void qk_norm_rope(const QkNormRopeArgs& args, Context& context);
 void kv_append(const KvAppendArgs& args, Context& context);
 void attention(const AttentionArgs& args, Context& context);
@@ -80,6 +102,8 @@ void random_fill(const RandomFillArgs& args, Context& context);
 
 /// Whether products with the weight take quantised activations: it is in a block format.
 [[nodiscard]] bool takes_codes(const WeightView& weight);
+/// Whether they take these in tiles.
+[[nodiscard]] bool takes_tiles(const WeightView& weight, std::int64_t num_tokens);
 
 /// Rows of the input [T, K] f32 into context.quantized_input, on all threads where it is worth it.
 void quantize_input(const TensorView& input, Context& context);
@@ -89,9 +113,9 @@ struct TaskRows {
   std::int64_t least = 0;
   std::int64_t most = 0;
 };
-/// For products with num_tokens. The least fits the usual scale blocks and whole strips; with it,
-/// packing the activations, once a task, is cheap.
-[[nodiscard]] TaskRows task_rows(const WeightView& weight, std::int64_t num_tokens);
+/// The least fits the usual scale blocks and whole strips; with it, packing the activations, once a
+/// task, is cheap.
+[[nodiscard]] TaskRows task_rows(const WeightView& weight);
 /// Within the limits, and enough tasks for all threads.
 [[nodiscard]] std::int64_t rows_per_task(std::int64_t rows, TaskRows limits, const Lanes& lanes);
 

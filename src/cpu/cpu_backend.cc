@@ -35,7 +35,11 @@ void CpuBackend::embedding(const EmbeddingArgs& args) { cpu::embedding(args, imp
 
 void CpuBackend::rms_norm(const RmsNormArgs& args) { cpu::rms_norm(args, impl_->context); }
 
-void CpuBackend::linear(const LinearArgs& args) { cpu::linear(args, impl_->context); }
+void CpuBackend::linear(const LinearArgs& args) { linears({&args, 1}); }
+
+void CpuBackend::linears(std::span<const LinearArgs> products) {
+  cpu::linears(products, impl_->context);
+}
 
 void CpuBackend::qk_norm_rope(const QkNormRopeArgs& args) {
   cpu::qk_norm_rope(args, impl_->context);

@@ -30,6 +30,7 @@ class CpuBackend final : public HostBackend {
   void embedding(const EmbeddingArgs& args) override;
   void rms_norm(const RmsNormArgs& args) override;
   void linear(const LinearArgs& args) override;
+  void linears(std::span<const LinearArgs> products) override;
   void qk_norm_rope(const QkNormRopeArgs& args) override;
   void kv_append(const KvAppendArgs& args) override;
   void attention(const AttentionArgs& args) override;

@@ -19,7 +19,7 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL  // Highway checks for it but does not tell the compiler
-HWY_PUSH_ATTRIBUTES("avx512vnni")
+HWY_PUSH_ATTRIBUTES("avx512vnni,gfni")
 #endif
 namespace m2::cpu::HWY_NAMESPACE {
 

@@ -9,12 +9,24 @@
 
 namespace m2::cpu {
 
+namespace {
+
+bool runs_here(const Kernels& kernels) {
+  if ((hwy::SupportedTargets() & kernels.target) == 0) return false;
+#if HWY_ARCH_X86
+  // Highway does not ask for it, though every processor with the rest of the set has it.
+  if (kernels.target == HWY_AVX3_DL) return __builtin_cpu_supports("gfni") != 0;
+#endif
+  return true;
+}
+
+}  // namespace
+
 std::vector<const Kernels*> supported_kernels() {
   std::vector<const Kernels*> supported;
   for (const Kernels* kernels :
        {avx3_dl_kernels(), avx3_kernels(), avx2_kernels(), sse4_kernels()}) {
-    const bool runs = kernels != nullptr && (hwy::SupportedTargets() & kernels->target) != 0;
-    if (runs) supported.push_back(kernels);
+    if (kernels != nullptr && runs_here(*kernels)) supported.push_back(kernels);
   }
   supported.push_back(baseline_kernels());
   return supported;

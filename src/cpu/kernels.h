@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/quantized_rows.h"
+#include "cpu/token_tiles.h"
 #include "quant/weight_view.h"
 
 namespace m2::cpu {
@@ -27,19 +28,23 @@ inline constexpr std::int64_t kMaxDirectTokens = 4;
 inline constexpr std::int64_t kMaxTileCols = 6;
 
 /// Rows [row_begin, row_end) of a weight times some rows of the input. Block formats take the
-/// quantised input, all others the plain one; row_begin of strips is a multiple of 16.
+/// quantised input, strips for more than kMostRowTokens tokens the packed one, all others the plain
+/// one; row_begin of strips is a multiple of 16.
 struct MatmulArgs {
   WeightView weight;  // [N, K]
   std::int64_t row_begin = 0;
   std::int64_t row_end = 0;
   const float* input = nullptr;                     // [*, K]
   const QuantizedGroup* quantized_input = nullptr;  // [*, quantized_groups(K)]
-  const std::int32_t* input_rows = nullptr;  // [T]: the rows of input to take; null: 0 .. T - 1
-  std::int64_t num_tokens = 0;               // T
+  const std::int32_t* input_rows = nullptr;    // [T]: the rows of both to take; null: 0 .. T - 1
+  const std::uint8_t* packed_input = nullptr;  // [T, token_tile_bytes(K)], by passes of kPassTokens
+  std::int64_t num_tokens = 0;                 // T
   float* output = nullptr;  // (t, row) is output[t * output_stride + row - row_begin]
   std::int64_t output_stride = 0;
   bool accumulate = false;
   float* scratch = nullptr;  // [matmul_scratch(K)], aligned to 64 bytes
+  // Optional: strips of the same format and width that are multiplied next, to be fetched early.
+  const void* next_strips = nullptr;
 };
 
 /// Floats of scratch that a matmul with `cols` columns needs.
@@ -91,6 +96,8 @@ struct Kernels {
   // input [cols] into groups [num_groups]; what is beyond cols counts as zero.
   void (*quantize)(const float* input, std::int64_t cols, std::int64_t num_groups,
                    QuantizedGroup* groups);
+  // Quantised rows of the tokens of a pass into tiles.
+  void (*pack_tokens)(const PackArgs& args);
   void (*attend)(const AttendArgs& args);
   // output[i] = weight[i] * (input[i] * rsqrt(mean(input^2) + eps)); output may be input.
   void (*rms_norm)(const float* input, const float* weight, std::int64_t size, float eps,

@@ -45,21 +45,24 @@ void activate_and_multiply(const MoeExpertsArgs& args, const Kernels& kernels, c
 // What of the active experts' weights takes quantised activations.
 struct Needs {
   bool quantized_input = false;
+  bool packed_input = false;
   bool quantized_inner = false;
+  bool packed_inner = false;
   bool plain_inner = false;
   TaskRows task_rows;
 };
 
 Needs needs_of(const MoeExpertsArgs& args, const ExpertGroups& groups) {
   Needs needs;
-  const std::int64_t tokens_per_expert =
-      args.topk_ids.num_elements() / static_cast<std::int64_t>(groups.active.size());
+  const std::int64_t num_slots = args.topk_ids.num_elements();
   for (const std::int32_t id : groups.active) {
     const ExpertWeights& expert = args.experts[static_cast<std::size_t>(id)];
     needs.quantized_input |= takes_codes(expert.gate) || takes_codes(expert.up);
+    needs.packed_input |= takes_tiles(expert.gate, num_slots) || takes_tiles(expert.up, num_slots);
+    needs.packed_inner |= takes_tiles(expert.down, num_slots);
     (takes_codes(expert.down) ? needs.quantized_inner : needs.plain_inner) = true;
     for (const WeightView* weight : {&expert.gate, &expert.up, &expert.down}) {
-      const TaskRows rows = task_rows(*weight, tokens_per_expert);
+      const TaskRows rows = task_rows(*weight);
       needs.task_rows.least = std::max(needs.task_rows.least, rows.least);
       needs.task_rows.most = std::max(needs.task_rows.most, rows.most);
     }
@@ -82,15 +85,25 @@ class ExpertsCall {
     if (needs_.quantized_input) quantize_input(args.hidden_states, context);
     if (needs_.plain_inner) context.expert_inner.floats(num_slots * inner_size_);
     if (needs_.quantized_inner) context.quantized_inner.reserve(num_slots, inner_size_);
+    if (needs_.packed_input) context.packed_input.reserve(num_slots, hidden_size_);
+    if (needs_.packed_inner) context.packed_inner.reserve(num_slots, inner_size_);
   }
 
   // inner = act(gate x) * up x: one list of tasks over all experts and row ranges.
   void gate_up() {
-    // A group of inner columns is quantised by one task: the least rows of strips.
-    static_assert(kQuantizedCols == 2 * kStripRows);
-    const std::int64_t step =
-        rows_per_task(inner_size_ * static_cast<std::int64_t>(groups_.active.size()),
-                      needs_.task_rows, context_.lanes);
+    if (needs_.packed_input) {
+      pack([&](std::int64_t first) {
+        return PackArgs{.rows = context_.quantized_input.groups(),
+                        .input_rows = groups_.slot_tokens.data() + first,
+                        .cols = hidden_size_,
+                        .output = context_.packed_input.pass(first)};
+      });
+    }
+    TaskRows limits = needs_.task_rows;
+    // Inner columns that share a scale are quantised by one task.
+    if (needs_.quantized_inner) limits.least = std::max(limits.least, kScaleCols);
+    const std::int64_t step = rows_per_task(
+        inner_size_ * static_cast<std::int64_t>(groups_.active.size()), limits, context_.lanes);
     const std::int64_t row_tasks = (inner_size_ + step - 1) / step;
     const auto num_experts = static_cast<std::int64_t>(groups_.active.size());
     context_.lanes.run(num_experts * row_tasks, [&](std::int64_t task, Buffer& scratch) {
@@ -102,6 +115,13 @@ class ExpertsCall {
   // output += sum over the choices of weight * down inner. A task owns a range of output columns
   // for all tokens, so the sum needs no second pass and no atomics.
   void down() {
+    if (needs_.packed_inner) {
+      pack([&](std::int64_t first) {
+        return PackArgs{.rows = quantized_inner(first),
+                        .cols = inner_size_,
+                        .output = context_.packed_inner.pass(first)};
+      });
+    }
     std::int64_t step = rows_per_task(hidden_size_, needs_.task_rows, context_.lanes);
     const std::int64_t num_slots = args_.topk_ids.num_elements();
     constexpr std::int64_t kMostFloats = std::int64_t{1} << 21;  // 8 MiB a thread
@@ -113,6 +133,21 @@ class ExpertsCall {
   }
 
  private:
+  // The slots of every expert that has many, in passes.
+  template <class Args>
+  void pack(const Args& args_from) {
+    const auto num_experts = static_cast<std::int64_t>(groups_.active.size());
+    context_.lanes.run(num_experts, [&](std::int64_t index, Buffer&) {
+      const std::int64_t end = first_slot(index + 1);
+      if (end - first_slot(index) <= kMostRowTokens) return;
+      for (std::int64_t first = first_slot(index); first < end; first += kPassTokens) {
+        PackArgs args = args_from(first);
+        args.num_tokens = std::min(kPassTokens, end - first);
+        context_.kernels.pack_tokens(args);
+      }
+    });
+  }
+
   void gate_up_rows(std::int64_t index, std::int64_t begin, std::int64_t end, Buffer& scratch) {
     const ExpertWeights& expert = weights(index);
     const std::int64_t first = first_slot(index);
@@ -129,14 +164,17 @@ class ExpertsCall {
         .input = args_.hidden_states.as<float>(),
         .quantized_input = context_.quantized_input.groups(),
         .input_rows = groups_.slot_tokens.data() + first,
+        .packed_input = context_.packed_input.pass(first),
         .num_tokens = count,
         .output = gate,
         .output_stride = width,
         .scratch = floats,
+        .next_strips = next_strips(expert.gate, expert.up, begin),
     };
     context_.kernels.matmul(matmul);
     matmul.weight = expert.up;
     matmul.output = up;
+    matmul.next_strips = nullptr;
     context_.kernels.matmul(matmul);
     activate_and_multiply(args_, context_.kernels, up, count * width, gate);
     for (std::int64_t i = 0; i < count; ++i) {
@@ -150,11 +188,8 @@ class ExpertsCall {
       std::copy_n(values, width, inner(slot) + begin);
       return;
     }
-    const std::int64_t group = begin / kQuantizedCols;
-    const bool last = begin + width == inner_size_;
-    const std::int64_t end =
-        last ? quantized_groups(inner_size_) : (begin + width) / kQuantizedCols;
-    context_.kernels.quantize(values, width, end - group, quantized_inner(slot) + group);
+    context_.kernels.quantize(values, width, quantized_groups(width),
+                              quantized_inner(slot) + quantized_groups(begin));
   }
 
   void down_rows(std::int64_t begin, std::int64_t end, Buffer& scratch) {
@@ -162,9 +197,11 @@ class ExpertsCall {
     const std::int64_t room = matmul_scratch(inner_size_);
     float* floats = scratch.floats(room + (args_.topk_ids.num_elements() + 1) * width);
     float* results = floats + room;  // [T * K, width] in slot order, then one row for the sum
-    for (std::int64_t i = 0; i < static_cast<std::int64_t>(groups_.active.size()); ++i) {
+    const auto num_experts = static_cast<std::int64_t>(groups_.active.size());
+    for (std::int64_t i = 0; i < num_experts; ++i) {
       const std::int64_t first = first_slot(i);
       const WeightView& weight = weights(i).down;
+      const WeightView& next = weights(std::min(i + 1, num_experts - 1)).down;
       const bool quantized = takes_codes(weight);
       context_.kernels.matmul({
           .weight = weight,
@@ -172,10 +209,12 @@ class ExpertsCall {
           .row_end = end,
           .input = quantized ? nullptr : inner(first),
           .quantized_input = quantized ? quantized_inner(first) : nullptr,
+          .packed_input = quantized ? context_.packed_inner.pass(first) : nullptr,
           .num_tokens = first_slot(i + 1) - first,
           .output = results + first * width,
           .output_stride = width,
           .scratch = floats,
+          .next_strips = next_strips(weight, next, begin),
       });
     }
     combine(begin, width, results, results + args_.topk_ids.num_elements() * width);
@@ -194,6 +233,15 @@ class ExpertsCall {
       context_.kernels.add_scaled(1.0F, sum, width,
                                   args_.output.as<float>() + token * hidden_size_ + begin);
     }
+  }
+
+  // Where the product with `next` begins to read, if its weights are like those before.
+  [[nodiscard]] static const void* next_strips(const WeightView& weight, const WeightView& next,
+                                               std::int64_t row) {
+    if (!is_strip_format(next.block_format)) return nullptr;
+    if (next.block_format != weight.block_format) return nullptr;
+    const StripLayout layout = strip_layout(next.block_format, next.cols);
+    return static_cast<const std::uint8_t*>(next.data) + row / kStripRows * layout.strip_bytes();
   }
 
   [[nodiscard]] const ExpertWeights& weights(std::int64_t index) const {

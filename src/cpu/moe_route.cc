@@ -8,7 +8,9 @@ namespace m2::cpu {
 
 void moe_route(const MoeRouteArgs& args, Context& context) {
   check(args);
-  linear({.input = args.hidden_states, .weight = args.gate, .output = args.router_logits}, context);
+  const LinearArgs product = {
+      .input = args.hidden_states, .weight = args.gate, .output = args.router_logits};
+  linears({&product, 1}, context);
   const std::int64_t num_experts = args.gate.rows;
   context.lanes.run(args.hidden_states.shape[0], [&](std::int64_t token, Buffer& scratch) {
     float* floats = scratch.floats(2 * num_experts);

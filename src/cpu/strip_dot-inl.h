@@ -14,11 +14,13 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL  // Highway checks for it but does not tell the compiler
-HWY_PUSH_ATTRIBUTES("avx512vnni")
+HWY_PUSH_ATTRIBUTES("avx512vnni,gfni")
 #endif
 namespace m2::cpu::HWY_NAMESPACE {
 
-/// What a line holds for each row.
+/// What a line holds for each row; kWideCodes is what becomes of nibbles for many tokens.
+/// Dot<codes> are products with the columns of a token; where it kRunsOn, its sums may go on over
+/// several groups, with the sum of their offsets.
 enum class Codes {
   kBytes,       // a quad of codes q + 128
   kNibbles,     // two quads of codes q + 8, the first in the low halves of the bytes
@@ -41,34 +43,40 @@ HWY_INLINE std::int32_t load_quad(const std::int8_t* codes) {
   return quad;
 }
 
-// What codes of q + 128 or q + 8 add to the product with the group.
+// What codes with 128 or 8 added are too large by: the offset, or a sixteenth of it.
 template <Codes kCodes>
-HWY_INLINE V32 zero_point(const QuantizedGroup& group) {
-  const V32 offset = hn::Set(D32(), group.offset);
-  return kCodes == Codes::kBytes ? offset : hn::ShiftRight<4>(offset);
+HWY_INLINE V32 zero_point(std::int32_t offset) {
+  const V32 all = hn::Set(D32(), offset);
+  return kCodes == Codes::kBytes ? all : hn::ShiftRight<4>(all);
 }
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-// Products of 4-bit codes for many tokens go through bytes with 128 added: one offset for all.
-constexpr Codes kWideCodes = Codes::kBytes;
-constexpr int kWideBias = 120;
+constexpr Codes kWideCodes = Codes::kNibbles;
+
+// The low nibbles of all bytes, or the high ones, as bytes with 120 more, in one instruction: of
+// the four bits of q + 8, the highest, turned over, is that of q + 128 and all bits between.
+template <bool kHigh>
+HWY_INLINE __m512i spread_nibbles(__m512i codes) {
+  constexpr long long kRows = kHigh ? 0x1020408080808080 : 0x0102040808080808;
+  return _mm512_gf2p8affine_epi64_epi8(codes, _mm512_set1_epi64(kRows), 0x78);
+}
 
 // vpdpbusd multiplies and sums the four columns of 16 rows.
 template <Codes kCodes>
 struct Dot {
+  static constexpr bool kRunsOn = true;
   struct Weights {
     __m512i quads[kLineQuads<kCodes>];
   };
   __m512i sum;
 
-  HWY_INLINE void start(const QuantizedGroup& group) { sum = zero_point<kCodes>(group).raw; }
+  HWY_INLINE void start(std::int32_t offset) { sum = _mm512_set1_epi32(offset); }
 
   HWY_INLINE static Weights load(const std::uint8_t* line) {
     const __m512i codes = _mm512_loadu_si512(line);
     if constexpr (kCodes == Codes::kNibbles) {
-      const __m512i mask = _mm512_set1_epi8(15);
-      return {_mm512_and_si512(codes, mask), _mm512_and_si512(_mm512_srli_epi16(codes, 4), mask)};
+      return {spread_nibbles<false>(codes), spread_nibbles<true>(codes)};
     } else {
       return {codes};
     }
@@ -78,7 +86,7 @@ struct Dot {
     sum = _mm512_dpbusd_epi32(sum, weights.quads[quad], _mm512_set1_epi32(load_quad(x)));
   }
 
-  HWY_INLINE V32 finish(const QuantizedGroup&) const { return V32{sum}; }
+  HWY_INLINE V32 finish(std::int32_t) const { return V32{sum}; }
 };
 
 #elif HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE4
@@ -132,6 +140,7 @@ HWY_INLINE Bits multiply_words(Bits a, Bits b) { return _mm_madd_epi16(a, b); }
 // group, 8 * 2 * 15 * 127 < 2^15, so an 8-bit code is taken as two of them.
 template <Codes kCodes>
 struct Dot {
+  static constexpr bool kRunsOn = false;
   static constexpr int kParts = kCodes == Codes::kSmallBytes ? 1 : 2;
   static constexpr int kSums = kCodes == Codes::kBytes ? 2 : 1;
   struct Weights {
@@ -139,7 +148,7 @@ struct Dot {
   };
   Bits sums[kSums];
 
-  HWY_INLINE void start(const QuantizedGroup&) {
+  HWY_INLINE void start(std::int32_t) {
     for (int i = 0; i < kSums; ++i) sums[i] = set_bytes(0);
   }
 
@@ -162,8 +171,8 @@ struct Dot {
     }
   }
 
-  HWY_INLINE V32 finish(const QuantizedGroup& group) const {
-    Bits total = add_ints(zero_point<kCodes>(group).raw, multiply_words(sums[0], set_words(1)));
+  HWY_INLINE V32 finish(std::int32_t offset) const {
+    Bits total = add_ints(zero_point<kCodes>(offset).raw, multiply_words(sums[0], set_words(1)));
     if constexpr (kCodes == Codes::kBytes) {
       total = add_ints(total, multiply_words(sums[1], set_words(16)));
     }
@@ -179,12 +188,13 @@ constexpr int kWideBias = 120;
 // Signed weights, products of 16 bits, their pairs summed to 32.
 template <Codes kCodes>
 struct Dot {
+  static constexpr bool kRunsOn = true;
   struct Weights {
     int8x16_t quads[kLineQuads<kCodes>];
   };
   int32x4_t sum;
 
-  HWY_INLINE void start(const QuantizedGroup&) { sum = vdupq_n_s32(0); }
+  HWY_INLINE void start(std::int32_t) { sum = vdupq_n_s32(0); }
 
   HWY_INLINE static Weights load(const std::uint8_t* line) {
     const uint8x16_t codes = vld1q_u8(line);
@@ -205,7 +215,7 @@ struct Dot {
     sum = vpadalq_s16(sum, vpaddq_s16(low, high));
   }
 
-  HWY_INLINE V32 finish(const QuantizedGroup&) const { return V32{sum}; }
+  HWY_INLINE V32 finish(std::int32_t) const { return V32{sum}; }
 };
 
 #else
@@ -216,6 +226,7 @@ constexpr int kWideBias = 120;
 // One row at a time, without vectors.
 template <Codes kCodes>
 struct Dot {
+  static constexpr bool kRunsOn = true;
   static_assert(kLanes == 1);
   static constexpr int kZero = kCodes == Codes::kBytes ? 128 : 8;
   struct Weights {
@@ -223,7 +234,7 @@ struct Dot {
   };
   std::int32_t sum;
 
-  HWY_INLINE void start(const QuantizedGroup&) { sum = 0; }
+  HWY_INLINE void start(std::int32_t) { sum = 0; }
 
   HWY_INLINE static Weights load(const std::uint8_t* line) {
     Weights weights;
@@ -241,7 +252,7 @@ struct Dot {
     for (int i = 0; i < 4; ++i) sum += weights.quads[quad][i] * x[i];
   }
 
-  HWY_INLINE V32 finish(const QuantizedGroup&) const { return hn::Set(D32(), sum); }
+  HWY_INLINE V32 finish(std::int32_t) const { return hn::Set(D32(), sum); }
 };
 
 #endif

@@ -84,15 +84,16 @@ struct Bounded {
 // What weights in strips are multiplied with. Values that are known exactly have known codes;
 // others are off by half a step of their group more.
 Bounded quantized(Bounded input) {
-  for (std::size_t begin = 0; begin < input.values.size(); begin += 32) {
-    const std::size_t end = std::min(begin + 32, input.values.size());
+  for (std::size_t begin = 0; begin < input.values.size(); begin += 128) {
+    const std::size_t end = std::min(begin + 128, input.values.size());
     const std::span values(input.values.begin() + static_cast<std::ptrdiff_t>(begin), end - begin);
     const std::span errors(input.errors.begin() + static_cast<std::ptrdiff_t>(begin), end - begin);
     if (std::ranges::all_of(errors, [](double error) { return error == 0.0; })) {
       const std::vector<float> exact(values.begin(), values.end());
-      const auto group = test::quantize_group(exact);
-      for (std::size_t i = 0; i < values.size(); ++i)
-        values[i] = group.codes[i] * double{group.scale};
+      const auto groups = test::quantize_block(exact);
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = groups[i / 32].codes[i % 32] * double{groups[i / 32].scale};
+      }
       continue;
     }
     double largest = 0.0;

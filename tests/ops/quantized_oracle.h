@@ -17,36 +17,38 @@
 
 namespace m2::test {
 
-/// Up to 32 neighbouring activations: x[i] is about codes[i] * scale.
+/// Up to 32 neighbouring activations: x[i] is about codes[i] * scale, scale for 128 of them.
 struct CodedGroup {
   std::array<int, 32> codes = {};
   float scale = 0.0F;
 };
 
-inline CodedGroup quantize_group(std::span<const float> values) {
-  CodedGroup group;
+/// Up to 128 columns.
+inline std::vector<CodedGroup> quantize_block(std::span<const float> values) {
+  std::vector<CodedGroup> groups((values.size() + 31) / 32);
   float largest = 0.0F;
   for (const float value : values) {
     if (!std::isfinite(value)) {
-      group.scale = std::numeric_limits<float>::quiet_NaN();
-      return group;
+      for (auto& group : groups) group.scale = std::numeric_limits<float>::quiet_NaN();
+      return groups;
     }
     largest = std::max(largest, std::fabs(value));
   }
-  if (largest < 1e-30F) return group;
-  group.scale = largest / 127.0F;
+  if (largest < 1e-30F) return groups;
   const float inverse = 127.0F / largest;
+  for (auto& group : groups) group.scale = largest / 127.0F;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    group.codes[i] = static_cast<int>(std::nearbyint(values[i] * inverse));
+    groups[i / 32].codes[i % 32] = static_cast<int>(std::nearbyint(values[i] * inverse));
   }
-  return group;
+  return groups;
 }
 
 inline std::vector<CodedGroup> quantize_row(const float* row, std::int64_t cols) {
   std::vector<CodedGroup> groups;
-  for (std::int64_t begin = 0; begin < cols; begin += 32) {
-    const auto count = static_cast<std::size_t>(std::min<std::int64_t>(32, cols - begin));
-    groups.push_back(quantize_group({row + begin, count}));
+  for (std::int64_t begin = 0; begin < cols; begin += 128) {
+    const auto count = static_cast<std::size_t>(std::min<std::int64_t>(128, cols - begin));
+    const auto block = quantize_block({row + begin, count});
+    groups.insert(groups.end(), block.begin(), block.end());
   }
   return groups;
 }

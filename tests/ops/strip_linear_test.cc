@@ -20,9 +20,10 @@ struct Case {
 // Zero and one token, every size of a register tile, one past it and past a pass; rows and columns
 // that fill no strip, no pair of strips, no group and no block of columns.
 constexpr Case kCases[] = {
-    {0, 16, 128}, {1, 1, 1},     {1, 16, 32},   {1, 17, 33},   {1, 48, 1027}, {1, 130, 544},
-    {2, 9, 63},   {3, 5, 65},    {4, 32, 130},  {5, 33, 1100}, {6, 64, 64},   {7, 47, 129},
-    {8, 15, 96},  {9, 100, 257}, {16, 31, 512}, {17, 16, 513}, {129, 33, 40}, {200, 20, 640},
+    {0, 16, 128},  {1, 1, 1},     {1, 16, 32},    {1, 17, 33},    {1, 48, 1027},  {1, 130, 544},
+    {2, 9, 63},    {3, 5, 65},    {4, 32, 130},   {5, 33, 1100},  {6, 64, 64},    {7, 47, 129},
+    {8, 15, 96},   {9, 100, 257}, {10, 40, 1056}, {11, 17, 160},  {12, 66, 300},  {13, 34, 700},
+    {16, 31, 512}, {17, 16, 513}, {121, 33, 40},  {125, 20, 640}, {245, 18, 100},
 };
 
 class StripLinearTest : public testing::TestWithParam<test::BackendCase> {

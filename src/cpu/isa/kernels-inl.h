@@ -17,6 +17,7 @@ constexpr Kernels kKernels = {
     .target = HWY_TARGET,
     .matmul = matmul,
     .quantize = quantize,
+    .pack_tokens = pack_tokens,
     .attend = attend,
     .rms_norm = rms_norm,
     .rotate = rotate,

@@ -7,6 +7,7 @@
 #include "cuda/devices.h"
 #include "cuda/int4_layout.h"
 #include "cuda/int4_repack.h"
+#include "cuda/int8_widen.h"
 #include "cuda/step_graphs.h"
 #include "cuda/weight_store.h"
 #include "ops/contract.h"
@@ -55,14 +56,27 @@ struct CudaBackend::Impl {
                "cuda: a matrix in ", block_format_name(host.block_format),
                ": expected multiples of 16 rows and 128 columns, got [", host.rows, ", ", host.cols,
                "]");
+    WeightView placed = host;
+    void* units = own(weights.reserve(static_cast<std::size_t>(host.num_bytes())), owners);
+    cuda::repack_int4(host, copy_strips(host), units, context);
+    placed.data = units;
+    return placed;
+  }
+
+  // Likewise; a matrix of BF16 comes of it.
+  WeightView place_int8(const WeightView& host, Owners& owners) {
+    WeightView placed = {.dtype = DType::kBF16, .rows = host.rows, .cols = host.cols};
+    void* values = own(weights.reserve(static_cast<std::size_t>(placed.num_bytes())), owners);
+    cuda::widen_int8(host, copy_strips(host), values, context);
+    placed.data = values;
+    return placed;
+  }
+
+  const void* copy_strips(const WeightView& host) {
     const auto num_bytes = static_cast<std::size_t>(host.num_bytes());
     void* on_device = strips.get<char>(num_bytes);
     weights.copy(host.data, on_device, num_bytes, context.stream);
-    WeightView placed = host;
-    void* units = own(weights.reserve(num_bytes), owners);
-    cuda::repack_int4(host, on_device, units, context);
-    placed.data = units;
-    return placed;
+    return on_device;
   }
 
   static void* own(const cuda::WeightStore::Placed& placed, Owners& owners) {
@@ -129,6 +143,7 @@ WeightView CudaBackend::place(const WeightView& host, Owners& owners) {
   if (!host.present()) return host;
   Impl& impl = on_device();
   if (cuda::is_int4(host)) return impl.place_int4(host, owners);
+  if (cuda::is_int8(host)) return impl.place_int8(host, owners);
   M2_REQUIRE(ErrorCode::kUnsupported, host.block_format == BlockFormat::kNone, "cuda: weights in ",
              block_format_name(host.block_format), " cannot be multiplied on a device");
   WeightView placed = host;

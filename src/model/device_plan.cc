@@ -189,6 +189,12 @@ void write_report(const std::vector<ModuleSize>& modules, DevicePlan& plan) {
   }
 }
 
+// Where a matrix takes most: devices keep int8 as BF16.
+std::int64_t matrix_bytes(const WeightView& weight) {
+  if (weight.block_format != BlockFormat::kInt8G32) return weight.num_bytes();
+  return 2 * weight.rows * weight.cols;
+}
+
 }  // namespace
 
 const std::string& DevicePlan::device_of(const std::string& module) const {
@@ -227,16 +233,16 @@ std::vector<ModuleSize> module_sizes(const ModelWeights& weights) {
   const auto vector_bytes = [](const TensorView& view) {
     return static_cast<std::int64_t>(view.num_bytes());
   };
-  std::vector<ModuleSize> modules = {{"model.embed_tokens", weights.embed_tokens.num_bytes()}};
+  std::vector<ModuleSize> modules = {{"model.embed_tokens", matrix_bytes(weights.embed_tokens)}};
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
-    std::int64_t mlp = layer.gate.num_bytes() + vector_bytes(layer.post_attention_norm) +
+    std::int64_t mlp = matrix_bytes(layer.gate) + vector_bytes(layer.post_attention_norm) +
                        vector_bytes(layer.correction_bias);
     for (const ExpertWeights& expert : layer.experts) {
-      mlp += expert.gate.num_bytes() + expert.up.num_bytes() + expert.down.num_bytes();
+      mlp += matrix_bytes(expert.gate) + matrix_bytes(expert.up) + matrix_bytes(expert.down);
     }
-    std::int64_t bytes = mlp + layer.q.num_bytes() + layer.k.num_bytes() + layer.v.num_bytes() +
-                         layer.attn_out.num_bytes();
+    std::int64_t bytes = mlp + matrix_bytes(layer.q) + matrix_bytes(layer.k) +
+                         matrix_bytes(layer.v) + matrix_bytes(layer.attn_out);
     for (const auto* vector : {&layer.input_norm, &layer.q_norm, &layer.k_norm}) {
       bytes += vector_bytes(*vector);
     }
@@ -244,7 +250,7 @@ std::vector<ModuleSize> module_sizes(const ModelWeights& weights) {
   }
   const bool own_head = weights.lm_head.data != weights.embed_tokens.data;
   modules.push_back({"lm_head", vector_bytes(weights.norm) +
-                                    (own_head ? weights.lm_head.num_bytes() : std::int64_t{0})});
+                                    (own_head ? matrix_bytes(weights.lm_head) : std::int64_t{0})});
   return modules;
 }
 

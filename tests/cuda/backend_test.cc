@@ -74,5 +74,28 @@ TEST_F(CudaBackendTest, PlacesWeightsAligned) {
   EXPECT_FALSE(owners_.empty());
 }
 
+TEST_F(CudaBackendTest, KeepsInt8AsBf16) {
+  test::Random random(3);
+  for (const auto& [rows, cols] : {std::pair{16, 128}, {33, 100}, {1, 1}, {66000, 40}}) {
+    const test::StoredWeight weight(BlockFormat::kInt8G32, rows, cols, random);
+    const WeightView placed = backend_->place(weight.view(), owners_);
+    ASSERT_EQ(placed.dtype, DType::kBF16);
+    ASSERT_EQ(placed.block_format, BlockFormat::kNone);
+    const Tensor got(DType::kBF16, {rows, cols});
+    backend_->download({const_cast<void*>(placed.data), DType::kBF16, {rows, cols}}, got.view());
+    const WeightView read = {
+        .data = got.view().data, .dtype = DType::kBF16, .rows = rows, .cols = cols};
+    std::vector<float> want(static_cast<std::size_t>(cols));
+    std::vector<float> have(want.size());
+    for (std::int64_t row = 0; row < rows; ++row) {
+      decode_row(weight.view(), row, want.data());
+      decode_row(read, row, have.data());
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        ASSERT_NEAR(have[i], want[i], std::abs(want[i]) * 0x1p-8F) << row << ", " << i;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace m2

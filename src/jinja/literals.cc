@@ -7,12 +7,11 @@
 
 #include "base/utf8.h"
 #include "jinja/fault.h"
+#include "jinja/text.h"
 #include "jinja/unicode.h"
 
 namespace m2::jinja {
 namespace {
-
-bool is_ascii_digit(char c) { return c >= '0' && c <= '9'; }
 
 int digit_value(char c) {
   if (is_ascii_digit(c)) return c - '0';

@@ -6,6 +6,7 @@
 #include "jinja/ast_visit.h"
 #include "jinja/builtins.h"
 #include "jinja/fault.h"
+#include "jinja/scope_names.h"
 #include "jinja/symbols.h"
 
 namespace m2::jinja {
@@ -14,174 +15,6 @@ namespace {
 [[noreturn]] void fail_at(uint32_t offset, const std::string& message) {
   throw Fault(ErrorCode::kInvalidArgument, message, offset);
 }
-
-// ---- First pass over the nodes of a frame: which names it reads and sets ----
-
-void collect(const Expr& node, Symbols& symbols) {
-  if (node.kind == ExprKind::kName) {
-    const auto& name = static_cast<const NameExpr&>(node);
-    switch (name.use) {
-      case NameUse::kLoad:
-        symbols.load(name.name);
-        break;
-      case NameUse::kStore:
-        symbols.store(name.name);
-        break;
-      case NameUse::kParameter:
-        symbols.declare_parameter(name.name);
-        break;
-    }
-  } else if (node.kind == ExprKind::kNamespaceRef) {
-    symbols.load(static_cast<const NamespaceRefExpr&>(node).name);
-  } else {
-    for_each_child(node, [&](const Expr& child) { collect(child, symbols); });
-  }
-}
-
-// The targets of a loop are set by the loop, like parameters.
-void collect_parameters(const Expr& target, Symbols& symbols) {
-  if (target.kind == ExprKind::kName) {
-    symbols.declare_parameter(static_cast<const NameExpr&>(target).name);
-  } else {
-    for_each_child(target, [&](const Expr& child) { collect_parameters(child, symbols); });
-  }
-}
-
-void collect(const Stmt& node, Symbols& symbols);
-
-void collect(const Body& body, Symbols& symbols) {
-  for (const StmtPtr& child : body) collect(*child, symbols);
-}
-
-void collect_if(const IfStmt& node, size_t first, Symbols& symbols) {
-  collect(*node.branches[first].test, symbols);
-  std::vector<Symbols> branches(3, symbols);
-  collect(node.branches[first].body, branches[0]);
-  if (first == 0) {
-    for (size_t i = 1; i < node.branches.size(); ++i) collect_if(node, i, branches[1]);
-    collect(node.otherwise, branches[2]);
-  }
-  symbols.update_from_branches(branches);
-}
-
-// Stops at the nodes that open a frame, but not at what they evaluate outside of it.
-void collect(const Stmt& node, Symbols& symbols) {
-  switch (node.kind) {
-    case StmtKind::kOutput:
-      for (const ExprPtr& part : static_cast<const OutputStmt&>(node).parts) {
-        collect(*part, symbols);
-      }
-      break;
-    case StmtKind::kIf:
-      collect_if(static_cast<const IfStmt&>(node), 0, symbols);
-      break;
-    case StmtKind::kFor:
-      collect(*static_cast<const ForStmt&>(node).iterable, symbols);
-      break;
-    case StmtKind::kMacro:
-      symbols.store(static_cast<const MacroStmt&>(node).name);
-      break;
-    case StmtKind::kCallBlock:
-      collect(*static_cast<const CallBlockStmt&>(node).call, symbols);
-      break;
-    case StmtKind::kFilterBlock:
-      collect(*static_cast<const FilterBlockStmt&>(node).filter, symbols);
-      break;
-    case StmtKind::kSet:
-      collect(*static_cast<const SetStmt&>(node).value, symbols);
-      collect(*static_cast<const SetStmt&>(node).target, symbols);
-      break;
-    case StmtKind::kSetBlock:
-      collect(*static_cast<const SetBlockStmt&>(node).target, symbols);
-      break;
-    case StmtKind::kWith:
-      for (const ExprPtr& value : static_cast<const WithStmt&>(node).values) {
-        collect(*value, symbols);
-      }
-      break;
-    case StmtKind::kScope:
-    case StmtKind::kBlock:
-    case StmtKind::kGeneration:
-    case StmtKind::kBreak:
-    case StmtKind::kContinue:
-      break;
-  }
-}
-
-void collect(const MacroBody& macro, Symbols& symbols) {
-  for (const auto& parameter : macro.parameters) collect(*parameter, symbols);
-  for (const ExprPtr& value : macro.defaults) collect(*value, symbols);
-  collect(macro.body, symbols);
-}
-
-// ---- Names that a body uses without having set them, nested scopes included ----
-
-class UndeclaredNames {
- public:
-  explicit UndeclaredNames(std::set<std::string> names) : names_(std::move(names)) {}
-
-  std::set<std::string> in(const Body& body) {
-    for (const StmtPtr& child : body) visit(*child);
-    return undeclared_;
-  }
-
- private:
-  void visit(const Expr& node) {
-    if (undeclared_ == names_) return;
-    if (node.kind == ExprKind::kName) {
-      const auto& name = static_cast<const NameExpr&>(node);
-      if (name.use == NameUse::kLoad && names_.contains(name.name)) {
-        undeclared_.insert(name.name);
-      } else {
-        names_.erase(name.name);
-      }
-    }
-    for_each_child(node, [this](const Expr& child) { visit(child); });
-  }
-
-  void visit(const Stmt& node) {
-    if (undeclared_ == names_) return;
-    for_each_child(
-        node, [this](const Expr& child) { visit(child); },
-        [this](const Stmt& child) { visit(child); });
-  }
-
-  std::set<std::string> names_;
-  std::set<std::string> undeclared_;
-};
-
-bool stores_loop(const Expr& node) {
-  if (node.kind == ExprKind::kName) {
-    const auto& name = static_cast<const NameExpr&>(node);
-    return name.use == NameUse::kStore && name.name == "loop";
-  }
-  bool found = false;
-  for_each_child(node, [&](const Expr& child) { found = found || stores_loop(child); });
-  return found;
-}
-
-bool stores_loop(const Stmt& node) {
-  bool found = false;
-  for_each_child(
-      node, [&](const Expr& child) { found = found || stores_loop(child); },
-      [&](const Stmt& child) { found = found || stores_loop(child); });
-  return found;
-}
-
-bool has_scoped_block(const Stmt& node) {
-  if (node.kind == StmtKind::kBlock) {
-    const auto& block = static_cast<const BlockStmt&>(node);
-    return block.scoped || std::any_of(block.body.begin(), block.body.end(),
-                                       [](const auto& child) { return has_scoped_block(*child); });
-  }
-  bool found = false;
-  for_each_child(
-      node, [](const Expr&) {},
-      [&](const Stmt& child) { found = found || has_scoped_block(child); });
-  return found;
-}
-
-// ---- Second pass: fills the tree in, frame by frame ----
 
 struct Frame {
   const Symbols& symbols;
@@ -192,6 +25,7 @@ struct Frame {
   [[nodiscard]] Frame softened() const { return {symbols, toplevel, true, in_loop}; }
 };
 
+// Fills the tree in, frame by frame.
 class Annotator {
  public:
   void run(Ast& ast) {
@@ -322,8 +156,8 @@ class Annotator {
     const bool in_outer_loop = !node.recursive && frame.in_loop;
 
     Symbols symbols(function, &frame.symbols);
-    node.uses_loop = node.recursive || !UndeclaredNames({"loop"}).in(node.body).empty() ||
-                     has_scoped_block(node);
+    node.uses_loop =
+        node.recursive || !undeclared_names({"loop"}, node.body).empty() || has_scoped_block(node);
     if (node.uses_loop) node.loop_slot = symbols.declare_parameter("loop");
     collect_parameters(*node.target, symbols);
     collect(node.body, symbols);
@@ -359,7 +193,7 @@ class Annotator {
       return std::any_of(macro.parameters.begin(), macro.parameters.end(),
                          [&](const auto& parameter) { return parameter->name == name; });
     };
-    const auto undeclared = UndeclaredNames({"caller", "kwargs", "varargs"}).in(macro.body);
+    const auto undeclared = undeclared_names({"caller", "kwargs", "varargs"}, macro.body);
     macro.uses_caller = undeclared.contains("caller");
     if (macro.uses_caller && is_parameter("caller")) {
       check_caller_default(macro, offset);

@@ -13,6 +13,8 @@ namespace m2::jinja {
 
 inline constexpr size_t kUnlimited = static_cast<size_t>(-1);
 
+[[nodiscard]] inline bool is_ascii_digit(char c) { return c >= '0' && c <= '9'; }
+
 enum class Side { kLeft, kRight, kBoth };
 
 /// Byte of the first `needle` in `text` at or behind `from`; npos when there is none. Linear.

@@ -1,0 +1,137 @@
+// The products of a tile: what a warpgroup does with the stages of the ring.
+#pragma once
+
+#include "cuda/sm90/gemm_stages.cuh"
+#include "cuda/sm90/wgmma.cuh"
+
+namespace m2::cuda::sm90 {
+
+#if M2_SM90_CODE
+
+// A lane's scale of the column blocks lane and lane + 32.
+struct LaneScales {
+  float low;
+  float high;
+
+  __device__ LaneScales(const float* scales, int count) {
+    const int lane = threadIdx.x % 32;
+    low = lane < count ? __ldg(scales + lane) : 0.0F;
+    high = lane + 32 < count ? __ldg(scales + lane + 32) : 0.0F;
+  }
+  [[nodiscard]] __device__ float at(int block) const {
+    return __shfl_sync(0xFFFFFFFFU, block < 32 ? low : high, block % 32);
+  }
+};
+
+// The same in all lanes, which the compiler cannot know otherwise.
+__device__ inline int warpgroup() {
+  return __shfl_sync(0xFFFFFFFFU, static_cast<int>(threadIdx.x) / 128, 0);
+}
+
+// Two-level sums: the tensor unit's own hold 128 columns, the scaled ones all of them.
+template <int kTokens, bool kPaired, typename Shared, typename Ring>
+__device__ void multiply_f8(const Gemm& args, Shared& shared, const TileInfo& info, Ring& place,
+                            const Turns& turns, float (&sums)[kTokens / 2]) {
+  using Layout = Stage<Format::kF8, 128>;
+  const GemmMatrix& matrix = matrix_of(args, info);
+  const int row_block = info.pair * 2 + ClusterPlace().row_half();
+  const int scale_row = kPaired ? row_block / 2 : row_block;
+  const std::int64_t offset = std::int64_t{scale_row} * args.column_blocks;
+  const LaneScales first_scales(matrix.first_scale + offset, args.column_blocks);
+  const LaneScales second_scales((kPaired ? matrix.second_scale : matrix.first_scale) + offset,
+                                 args.column_blocks);
+  const std::uint64_t tokens = matrix_descriptor(shared.stages[0]);
+  const std::uint64_t weights =
+      matrix_descriptor(shared.stages[0] + Layout::kTokenBytes + warpgroup() * 64 * kSwizzledRow);
+  float products[kTokens / 2];
+#pragma unroll
+  for (float& sum : sums) sum = 0.0F;
+  for (int block = 0; block < args.column_blocks; ++block) {
+    const int stage = place.stage;
+    const auto move = static_cast<std::uint64_t>(stage * (Layout::kBytes >> 4));
+    wait(&shared.full[stage], place.parity);
+    turns.take();
+    begin_products();
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      Products<kTokens>::template multiply<Operand::kE4M3>(
+          products, weights + move + step * kDescriptorStep, tokens + move + step * kDescriptorStep,
+          step > 0);
+    }
+    commit_products();
+    turns.pass();
+    const float first = first_scales.at(block);
+    const float second = kPaired ? second_scales.at(block) : first;
+    place.advance();
+    wait_products<0>();
+    pin(products);
+    release(&shared.empty[stage]);
+#pragma unroll
+    for (int i = 0; i < kTokens / 2; ++i) sums[i] += products[i] * (i % 4 < 2 ? first : second);
+  }
+}
+
+template <int kTokens, typename Shared, typename Ring>
+__device__ void multiply_bf16(const Gemm& args, Shared& shared, Ring& place,
+                              float (&sums)[kTokens / 2]) {
+  using Layout = Stage<Format::kBF16, 128>;
+  const int group = warpgroup();
+#pragma unroll
+  for (float& sum : sums) sum = 0.0F;
+  for (int block = 0; block < args.column_blocks; ++block) {
+    const int stage = place.stage;
+    wait(&shared.full[stage], place.parity);
+    const char* tokens = shared.stages[stage];
+    const std::uint64_t a =
+        matrix_descriptor(tokens + Layout::kTokenBytes + group * 64 * kSwizzledRow);
+    const std::uint64_t b = matrix_descriptor(tokens);
+    begin_products();
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      Products<kTokens>::template multiply<Operand::kBF16>(sums, a + step * kDescriptorStep,
+                                                           b + step * kDescriptorStep, 1);
+    }
+    commit_products();
+    // The stage before is free: products follow each other without a gap.
+    wait_products<1>();
+    if (block > 0) release(&shared.empty[(stage + Layout::kCount - 1) % Layout::kCount]);
+    place.advance();
+  }
+  wait_products<0>();
+  pin(sums);
+  release(&shared.empty[(place.stage + Layout::kCount - 1) % Layout::kCount]);
+}
+
+template <int kTokens, int kGroup, typename Shared, typename Ring>
+__device__ void multiply_int4(const Gemm& args, Shared& shared, Ring& place,
+                              float (&sums)[kTokens / 2]) {
+  using Layout = Stage<Format::kInt4, kGroup>;
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+#pragma unroll
+  for (float& sum : sums) sum = 0.0F;
+  for (int block = 0; block < args.column_blocks; ++block) {
+    const int stage = place.stage;
+    wait(&shared.full[stage], place.parity);
+    const char* tokens = shared.stages[stage];
+    const char* units = tokens + Layout::kTokenBytes + warp * 2 * kUnitBytes<kGroup>;
+    std::uint32_t operands[8][4];
+    expand_units<kGroup>(units, units + kUnitBytes<kGroup>, operands);
+    pin(sums);
+    begin_products();
+#pragma unroll
+    for (int step = 0; step < 8; ++step) {
+      const std::uint64_t b = matrix_descriptor(tokens + step / 4 * kMaxHalf * kSwizzledRow) +
+                              step % 4 * kDescriptorStep;
+      Products<kTokens>::multiply(sums, operands[step], b, 1);
+    }
+    commit_products();
+    wait_products<0>();
+    pin(sums);
+    release(&shared.empty[stage]);
+    place.advance();
+  }
+}
+
+#endif  // M2_SM90_CODE
+
+}  // namespace m2::cuda::sm90

@@ -57,8 +57,10 @@ __global__ void qk_norm_rope_kernel(Projection q, Projection k, float eps,
 }
 
 constexpr int kHeadDim = 128;
-constexpr int kHeadThreads = 1024;
-constexpr int kWarpHeads = 2;  // of a warp: up to 64 heads stay in registers
+constexpr int kFewTokens = 64;
+constexpr int kFewThreads = 1024;  // of a block when there are few tokens: the shortest way
+constexpr int kManyThreads = 256;  // and when there are many: the most bytes in flight
+constexpr int kMaxQuads = 2048;    // up to 64 heads stay in registers
 
 // Where a token's new keys and values go; nothing without a cache.
 struct CacheWriter {
@@ -91,15 +93,21 @@ struct CacheWriter {
 // As above for heads of 128 dimensions: a lane holds four neighbouring ones, and the partner of a
 // rotated one is R / 8 lanes away, R / 8 a power of two. y = 2: writes the values to the cache, as
 // y = 1 does the keys.
-__global__ void __launch_bounds__(kHeadThreads)
+template <int kBlockThreads>
+__global__ void __launch_bounds__(kBlockThreads, 1024 / kBlockThreads)
     qk_norm_rope_128_kernel(Projection q, Projection k, float eps, const float* cos,
                             const float* sin, int half, CacheWriter cache) {
+  constexpr int kQuads = kMaxQuads / kBlockThreads;  // of a thread
+  // Few tokens ask for the weights together with the numbers; many find them in the first cache.
+  constexpr bool kHoldsWeights = kBlockThreads == kFewThreads;
   __shared__ float scratch[32];
   begin_kernel();
-  const Projection& projection = blockIdx.y == 0 ? q : k;
+  const Projection projection = {blockIdx.y == 0 ? q.values : k.values,
+                                 blockIdx.y == 0 ? q.weight : k.weight,
+                                 blockIdx.y == 0 ? q.width : k.width};
   const std::int64_t token = blockIdx.x;
   if (blockIdx.y == 2) {
-    for (int at = 4 * threadIdx.x; at < cache.width; at += 4 * kHeadThreads) {
+    for (int at = 4 * threadIdx.x; at < cache.width; at += 4 * kBlockThreads) {
       const float4 x = *reinterpret_cast<const float4*>(cache.v + token * cache.width + at);
       cache.write(cache.values, token, at, x);
     }
@@ -120,25 +128,27 @@ __global__ void __launch_bounds__(kHeadThreads)
   }
   // The low half of a pair subtracts its partner's part, the high half adds it.
   if (lane < partner) s = {-s.x, -s.y, -s.z, -s.w};
-  float4 x[kWarpHeads];
-  float4 w[kWarpHeads];
+  float4 x[kQuads];
+  float4 w[kHoldsWeights ? kQuads : 1];
   float sum = 0.0F;
 #pragma unroll
-  for (int i = 0; i < kWarpHeads; ++i) {
-    const int at = i * kHeadThreads + thread;
+  for (int i = 0; i < kQuads; ++i) {
+    const int at = i * kBlockThreads + thread;
     const bool used = 4 * at < projection.width;
     x[i] = used ? values[at] : float4{};
-    w[i] = used ? __ldg(weights + at) : float4{};
+    if constexpr (kHoldsWeights) w[i] = used ? __ldg(weights + at) : float4{};
   }
 #pragma unroll
   for (const float4& v : x) sum += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
   const float mean = sum_of_block(sum, scratch) / static_cast<float>(projection.width);
   const float factor = 1.0F / sqrtf(mean + eps);
 #pragma unroll
-  for (int i = 0; i < kWarpHeads; ++i) {
-    const int at = i * kHeadThreads + thread;
-    const float4 own = {w[i].x * (x[i].x * factor), w[i].y * (x[i].y * factor),
-                        w[i].z * (x[i].z * factor), w[i].w * (x[i].w * factor)};
+  for (int i = 0; i < kQuads; ++i) {
+    const int at = i * kBlockThreads + thread;
+    if constexpr (!kHoldsWeights) w[0] = 4 * at < projection.width ? __ldg(weights + at) : float4{};
+    const float4& weight = w[kHoldsWeights ? i : 0];
+    const float4 own = {weight.x * (x[i].x * factor), weight.y * (x[i].y * factor),
+                        weight.z * (x[i].z * factor), weight.w * (x[i].w * factor)};
     const int from = rotates ? lane ^ partner : lane;
     const float4 other = {__shfl_sync(kAllLanes, own.x, from), __shfl_sync(kAllLanes, own.y, from),
                           __shfl_sync(kAllLanes, own.z, from), __shfl_sync(kAllLanes, own.w, from)};
@@ -163,7 +173,7 @@ bool fits_heads_of_128(const QkNormRopeArgs& args) {
   }
   return aligned && args.head_dim == kHeadDim && args.cos.shape[1] % 4 == 0 &&
          std::has_single_bit(partner) && partner <= 16 &&
-         std::max(args.q.shape[1], args.k.shape[1]) <= std::int64_t{4} * kHeadThreads * kWarpHeads;
+         std::max(args.q.shape[1], args.k.shape[1]) <= 4 * kMaxQuads;
 }
 
 Projection projection_of(const TensorView& values, const TensorView& weight) {
@@ -173,7 +183,10 @@ Projection projection_of(const TensorView& values, const TensorView& weight) {
 // Heads of 128; with a cache to write to, or none.
 void launch_heads_of_128(const QkNormRopeArgs& args, const CacheWriter& cache, Context& context) {
   const dim3 grid(static_cast<unsigned>(args.q.shape[0]), cache.keys == nullptr ? 2 : 3);
-  launch_kernel(context, qk_norm_rope_128_kernel, grid, kHeadThreads, 0,
+  const bool few = args.q.shape[0] <= kFewTokens;
+  const auto kernel =
+      few ? qk_norm_rope_128_kernel<kFewThreads> : qk_norm_rope_128_kernel<kManyThreads>;
+  launch_kernel(context, kernel, grid, few ? kFewThreads : kManyThreads, 0,
                 projection_of(args.q, args.q_weight), projection_of(args.k, args.k_weight),
                 args.eps, args.cos.as<float>(), args.sin.as<float>(),
                 static_cast<int>(args.cos.shape[1]), cache);

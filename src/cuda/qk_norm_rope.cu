@@ -94,7 +94,7 @@ struct CacheWriter {
 // rotated one is R / 8 lanes away, R / 8 a power of two. y = 2: writes the values to the cache, as
 // y = 1 does the keys.
 template <int kBlockThreads>
-__global__ void __launch_bounds__(kBlockThreads, 1024 / kBlockThreads)
+__global__ void __launch_bounds__(kBlockThreads, kBlockThreads == kFewThreads ? 1 : 3)
     qk_norm_rope_128_kernel(Projection q, Projection k, float eps, const float* cos,
                             const float* sin, int half, CacheWriter cache) {
   constexpr int kQuads = kMaxQuads / kBlockThreads;  // of a thread

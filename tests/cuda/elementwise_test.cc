@@ -56,7 +56,7 @@ TEST_F(CudaElementwise, QkNormRope) {
   };
   for (const Case& c : {Case{0, 2, 1, 8, 4}, Case{1, 48, 8, 128, 64}, Case{7, 3, 1, 20, 20},
                         Case{5, 6, 2, 128, 128}, Case{3, 70, 1, 128, 64}, Case{2, 3, 3, 128, 24},
-                        Case{2, 4, 4, 6, 2}}) {
+                        Case{2, 4, 4, 6, 2}, Case{65, 48, 8, 128, 64}, Case{70, 64, 1, 128, 128}}) {
     Random random(3);
     const Tensor q = random.tensor({c.num_tokens, c.num_heads * c.head_dim});
     const Tensor k = random.tensor({c.num_tokens, c.num_kv_heads * c.head_dim});

@@ -1,4 +1,5 @@
-// The kernel of gemm.h: one warp copies tiles into shared memory, two warpgroups multiply.
+// The kernel of gemm.h: one warp finds the tiles, one copies them into shared memory, two
+// warpgroups multiply.
 #pragma once
 
 #include "cuda/launch.cuh"
@@ -12,18 +13,19 @@ namespace m2::cuda::sm90 {
 #if M2_SM90_CODE
 
 template <int kTokens, Format kFormat, Output kOutput, int kGroup, typename Shared, typename Ring>
-__device__ void multiply_tile(const Gemm& args, Shared& shared, const TileInfo& info, Ring& place,
+__device__ void multiply_tile(const Gemm& args, Shared& shared, const NextTile& tile, Ring& place,
                               const Turns& turns) {
   constexpr bool kPaired = kOutput == Output::kInner;
   float sums[kTokens / 2];
   if constexpr (kFormat == Format::kF8) {
-    multiply_f8<kTokens, kPaired>(args, shared, info, place, turns, sums);
+    multiply_f8<kTokens, kPaired>(args, shared, tile, place, turns, sums);
   } else if constexpr (kFormat == Format::kBF16) {
     multiply_bf16<kTokens>(args, shared, place, sums);
   } else {
     multiply_int4<kTokens, kGroup>(args, shared, place, sums);
   }
-  if constexpr (kFormat != Format::kBF16) scale_by_row<kTokens>(args, info, sums);
+  const TileInfo info = tile.info;
+  if constexpr (kFormat != Format::kBF16) scale_by_row<kTokens>(tile, sums);
   if constexpr (kOutput == Output::kInner) write_inner<kTokens>(args, info, sums);
   if constexpr (kOutput == Output::kRows) write_rows<kTokens>(args, info, sums);
   if constexpr (kOutput == Output::kTokens) write_tokens<kTokens>(args, info, sums);
@@ -42,28 +44,21 @@ __device__ void skip_tile(const Gemm& args, Shared& shared, Place<kCount>& place
 template <Format kFormat, Output kOutput, int kGroup>
 __device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared,
                                int num_items) {
-  const ClusterPlace self;
   const Turns turns(static_cast<int>(threadIdx.x) / 128);
   const int clusters = static_cast<int>(gridDim.x / kCluster);
   Place<Stage<kFormat, kGroup>::kCount> place;
-  int slot = 0;
+  Place<kTileSlots> next;
   for (int item = static_cast<int>(blockIdx.x / kCluster); item < num_items; item += clusters) {
-    wait(&shared.full[place.stage], place.parity);  // then the slot is filled, too
-    TileInfo info = shared.infos[slot];
-    slot = (slot + 1) % kInfoSlots;
-    // From here on the tile is this block's half.
-    const int half = half_size(info.tile.size_index);
-    info.tile.first_row += self.token_half() * half;
-    info.tile.count -= self.token_half() * half;
-    if (info.tile.count <= 0) {
-      skip_tile(args, shared, place);
-      continue;
-    }
+    wait(&shared.tiles_full[next.stage], next.parity);
+    const NextTile& tile = shared.tiles[next.stage];
     const auto run = [&](auto index) {
-      multiply_tile<half_size(index.value), kFormat, kOutput, kGroup>(args, shared, info, place,
+      multiply_tile<half_size(index.value), kFormat, kOutput, kGroup>(args, shared, tile, place,
                                                                       turns);
     };
-    switch (info.tile.size_index) {
+    switch (tile.info.tile.count <= 0 ? -1 : tile.info.tile.size_index) {
+      case -1:
+        skip_tile(args, shared, place);
+        break;
       case 0:
         run(std::integral_constant<int, 0>());
         break;
@@ -89,6 +84,9 @@ __device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& sh
         run(std::integral_constant<int, 7>());
         break;
     }
+    __syncwarp();
+    if (threadIdx.x % 32 == 0) arrive(&shared.tiles_empty[next.stage]);
+    next.advance();
   }
 }
 
@@ -107,18 +105,25 @@ __global__ void __launch_bounds__(kGemmThreads, 1) gemm_kernel(const __grid_cons
       init_barrier(&shared.full[i], 1);
       init_barrier(&shared.empty[i], 3 * kMultiplyThreads / 32);
     }
+    for (int i = 0; i < kTileSlots; ++i) {
+      init_barrier(&shared.tiles_full[i], 32);
+      init_barrier(&shared.tiles_empty[i], 1 + kMultiplyThreads / 32);
+    }
     fence_barriers();
   }
   sync_cluster();
   begin_kernel();
   const int num_items = count_items(args);
   if (threadIdx.x >= kMultiplyThreads) {
-    shrink_registers<24>();
+    shrink_registers<40>();
+    constexpr bool kPaired = kOutput == Output::kInner;
     if (threadIdx.x == kMultiplyThreads) {
-      copy_tiles<kFormat, kOutput == Output::kInner, kGroup>(args, shared, num_items);
+      copy_tiles<kFormat, kPaired, kGroup>(args, shared, num_items);
+    } else if (threadIdx.x / 32 == kMultiplyThreads / 32 + 1) {
+      find_tiles<kFormat, kPaired, kGroup>(args, shared, num_items);
     }
   } else {
-    grow_registers<240>();
+    grow_registers<232>();
     multiply_tiles<kFormat, kOutput, kGroup>(args, shared, num_items);
   }
   sync_cluster();  // the other blocks may still release stages of this one

@@ -11,8 +11,8 @@ namespace m2::cuda::sm90 {
 
 // Undoes the scaling of the tokens' rows.
 template <int kTokens>
-__device__ void scale_by_row(const Gemm& args, const TileInfo& info, float (&sums)[kTokens / 2]) {
-  const float* scales = args.token_scales + info.tile.first_row + threadIdx.x % 4 * 2;
+__device__ void scale_by_row(const NextTile& tile, float (&sums)[kTokens / 2]) {
+  const float* scales = tile.token_scales + threadIdx.x % 4 * 2;
 #pragma unroll
   for (int j = 0; j < kTokens / 8; ++j) {
     const float2 scale = *reinterpret_cast<const float2*>(scales + 8 * j);
@@ -94,18 +94,16 @@ __device__ void write_tokens(const Gemm& args, const TileInfo& info,
   const bool accumulate = args.accumulate;
 #pragma unroll
   for (int j = 0; j < kTokens / 8; ++j) {
-    float before[4] = {};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const bool used = 8 * j + first + i % 2 < info.tile.count;
+      if (8 * j + first + i % 2 >= info.tile.count) continue;
       float* to = output + std::int64_t{8 * j + i % 2} * width + i / 2 * 8;
-      if (used && accumulate) before[i] = *to;
-    }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const bool used = 8 * j + first + i % 2 < info.tile.count;
-      float* to = output + std::int64_t{8 * j + i % 2} * width + i / 2 * 8;
-      if (used) *to = before[i] + sums[4 * j + i];
+      // One addition to each number, made in the second cache: nobody waits for what was there.
+      if (accumulate) {
+        atomicAdd(to, sums[4 * j + i]);
+      } else {
+        *to = sums[4 * j + i];
+      }
     }
   }
 }

@@ -8,21 +8,6 @@ namespace m2::cuda::sm90 {
 
 #if M2_SM90_CODE
 
-// A lane's scale of the column blocks lane and lane + 32.
-struct LaneScales {
-  float low;
-  float high;
-
-  __device__ LaneScales(const float* scales, int count) {
-    const int lane = threadIdx.x % 32;
-    low = lane < count ? __ldg(scales + lane) : 0.0F;
-    high = lane + 32 < count ? __ldg(scales + lane + 32) : 0.0F;
-  }
-  [[nodiscard]] __device__ float at(int block) const {
-    return __shfl_sync(0xFFFFFFFFU, block < 32 ? low : high, block % 32);
-  }
-};
-
 // The same in all lanes, which the compiler cannot know otherwise.
 __device__ inline int warpgroup() {
   return __shfl_sync(0xFFFFFFFFU, static_cast<int>(threadIdx.x) / 128, 0);
@@ -30,16 +15,9 @@ __device__ inline int warpgroup() {
 
 // Two-level sums: the tensor unit's own hold 128 columns, the scaled ones all of them.
 template <int kTokens, bool kPaired, typename Shared, typename Ring>
-__device__ void multiply_f8(const Gemm& args, Shared& shared, const TileInfo& info, Ring& place,
+__device__ void multiply_f8(const Gemm& args, Shared& shared, const NextTile& tile, Ring& place,
                             const Turns& turns, float (&sums)[kTokens / 2]) {
   using Layout = Stage<Format::kF8, 128>;
-  const GemmMatrix& matrix = matrix_of(args, info);
-  const int row_block = info.pair * 2 + ClusterPlace().row_half();
-  const int scale_row = kPaired ? row_block / 2 : row_block;
-  const std::int64_t offset = std::int64_t{scale_row} * args.column_blocks;
-  const LaneScales first_scales(matrix.first_scale + offset, args.column_blocks);
-  const LaneScales second_scales((kPaired ? matrix.second_scale : matrix.first_scale) + offset,
-                                 args.column_blocks);
   const std::uint64_t tokens = matrix_descriptor(shared.stages[0]);
   const std::uint64_t weights =
       matrix_descriptor(shared.stages[0] + Layout::kTokenBytes + warpgroup() * 64 * kSwizzledRow);
@@ -60,8 +38,8 @@ __device__ void multiply_f8(const Gemm& args, Shared& shared, const TileInfo& in
     }
     commit_products();
     turns.pass();
-    const float first = first_scales.at(block);
-    const float second = kPaired ? second_scales.at(block) : first;
+    const float first = tile.first_scales[block];
+    const float second = kPaired ? tile.second_scales[block] : first;
     place.advance();
     wait_products<0>();
     pin(products);

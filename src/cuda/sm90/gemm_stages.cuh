@@ -1,4 +1,5 @@
-// The ring of tiles in shared memory, and the warp that fills it.
+// What a block has in shared memory, and the two warps that fill it: one copies tiles, the other
+// finds out what they are.
 #pragma once
 
 #include "cuda/int4_operand.cuh"
@@ -10,7 +11,7 @@ namespace m2::cuda::sm90 {
 constexpr int kMultiplyThreads = 256;
 constexpr int kGemmThreads = kMultiplyThreads + 128;
 constexpr int kSwizzledRow = 128;  // bytes
-constexpr int kInfoSlots = 8;      // more than stages, so that a slot is never written too early
+constexpr int kTileSlots = 4;
 
 /// A stage of the ring: a tile of weights and one of tokens.
 template <Format kFormat, int kGroup>
@@ -25,18 +26,30 @@ struct Stage {
 };
 
 struct TileInfo {
-  TokenTile tile;
-  int pair;  // clusters' rows within the matrix
+  TokenTile tile;  // this block's half of it
+  int pair;        // clusters' rows within the matrix
   int part;
+};
+
+/// A tile before its turn: read when it is needed, the scales would cost three trips to memory,
+/// one after the other, between any two tiles.
+struct NextTile {
+  TileInfo info;
+  const GemmMatrix* matrix;
+  float first_scales[kMaxColumnBlocks];   // F8: of this block's rows, by column block
+  float second_scales[kMaxColumnBlocks];  // of the matrix whose rows come second
+  alignas(16) float token_scales[kMaxHalf];
 };
 
 template <Format kFormat, int kGroup>
 struct SharedGemm {
   using Layout = Stage<kFormat, kGroup>;
   char stages[Layout::kCount][Layout::kBytes];  // aligned to 1024; tokens first
-  TileInfo infos[kInfoSlots];
+  NextTile tiles[kTileSlots];
   std::uint64_t full[Layout::kCount];
   std::uint64_t empty[Layout::kCount];
+  std::uint64_t tiles_full[kTileSlots];
+  std::uint64_t tiles_empty[kTileSlots];
 };
 
 template <Format kFormat, int kGroup>
@@ -94,19 +107,61 @@ struct ClusterPlace {
   [[nodiscard]] __device__ unsigned tokens_mask() const { return 1U << rank | 1U << tokens_mate(); }
 };
 
+// By one warp: what the tiles of this block are.
+template <Format kFormat, bool kPaired, int kGroup>
+__device__ void find_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared, int num_items) {
+  const ClusterPlace self;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int clusters = static_cast<int>(gridDim.x / kCluster);
+  Place<kTileSlots> place;
+  for (int item = static_cast<int>(blockIdx.x / kCluster); item < num_items; item += clusters) {
+    TileInfo info = find_item(args, item);
+    const int half = half_size(info.tile.size_index);
+    info.tile.first_row += self.token_half() * half;
+    info.tile.count -= self.token_half() * half;
+    const GemmMatrix& matrix = matrix_of(args, info);
+    if (args.experts != nullptr) prefetch_tensor_map(&matrix.map);
+    wait(&shared.tiles_empty[place.stage], place.parity ^ 1U);
+    NextTile& to = shared.tiles[place.stage];
+    if constexpr (kFormat == Format::kF8) {
+      const int row_block = info.pair * 2 + self.row_half();
+      const std::int64_t offset =
+          std::int64_t{kPaired ? row_block / 2 : row_block} * args.column_blocks;
+      for (int i = lane; i < args.column_blocks; i += 32) {
+        to.first_scales[i] = matrix.first_scale[offset + i];
+        if constexpr (kPaired) to.second_scales[i] = matrix.second_scale[offset + i];
+      }
+    }
+    if constexpr (kFormat != Format::kBF16) {
+      for (int i = lane; i < half; i += 32) {
+        to.token_scales[i] = args.token_scales[info.tile.first_row + i];
+      }
+    }
+    if (lane == 0) {
+      to.info = info;
+      to.matrix = &matrix;
+    }
+    arrive(&shared.tiles_full[place.stage]);
+    place.advance();
+  }
+}
+
+// By one thread.
 template <Format kFormat, bool kPaired, int kGroup>
 __device__ void copy_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared, int num_items) {
   using Layout = Stage<kFormat, kGroup>;
   const ClusterPlace self;
   const int clusters = static_cast<int>(gridDim.x / kCluster);
   Place<Layout::kCount> place;
-  int slot = 0;
+  Place<kTileSlots> next;
   for (int item = static_cast<int>(blockIdx.x / kCluster); item < num_items; item += clusters) {
-    const TileInfo info = find_item(args, item);
-    const GemmMatrix& matrix = matrix_of(args, info);
-    if (args.experts != nullptr) acquire_tensor_map(&matrix.map);
+    wait(&shared.tiles_full[next.stage], next.parity);
+    const TileInfo info = shared.tiles[next.stage].info;
+    const CUtensorMap* map = &shared.tiles[next.stage].matrix->map;
+    arrive(&shared.tiles_empty[next.stage]);
+    next.advance();
+    if (args.experts != nullptr) acquire_tensor_map(map);
     const int half = half_size(info.tile.size_index);
-    const int first_row = info.tile.first_row + self.token_half() * half;
     // This block copies the first or the second part of the tokens, in whole groups of eight.
     const int first_part = (half / 8 + 1) / 2 * 8;
     const int begin = self.row_half() == 0 ? 0 : first_part;
@@ -118,29 +173,24 @@ __device__ void copy_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared
     for (int block = 0; block < args.column_blocks; ++block) {
       const int stage = place.stage;
       wait(&shared.empty[stage], place.parity ^ 1U);
-      if (block == 0) {
-        shared.infos[slot] = info;
-        slot = (slot + 1) % kInfoSlots;
-      }
       std::uint64_t* full = &shared.full[stage];
       arrive_expecting(full, bytes);
       char* to = shared.stages[stage];
       char* weights = to + Layout::kTokenBytes + self.token_half() * (Layout::kWeightBytes / 2);
       const int x = block * kSwizzledRow;  // bytes
       if constexpr (kFormat == Format::kInt4) {
-        load_tile_multicast(weights, &matrix.map, full, 0, block, 0, row_block * (kPaired ? 4 : 8),
+        load_tile_multicast(weights, map, full, 0, block, 0, row_block * (kPaired ? 4 : 8),
                             self.rows_mask());
       } else if constexpr (kPaired) {
-        load_tile_multicast(weights, &matrix.map, full, x, 0, 0, row_block * 4, self.rows_mask());
+        load_tile_multicast(weights, map, full, x, 0, 0, row_block * 4, self.rows_mask());
       } else {
-        load_tile_multicast(weights, &matrix.map, full, x, row_block * (kBlockRows / 2),
-                            self.rows_mask());
+        load_tile_multicast(weights, map, full, x, row_block * (kBlockRows / 2), self.rows_mask());
       }
 #pragma unroll
       for (int i = 0; i < Layout::kTokenParts; ++i) {
         load_tile_multicast(to + (i * kMaxHalf + begin) * kSwizzledRow, tokens, full,
-                            (block * Layout::kTokenParts + i) * kSwizzledRow, first_row + begin,
-                            self.tokens_mask());
+                            (block * Layout::kTokenParts + i) * kSwizzledRow,
+                            info.tile.first_row + begin, self.tokens_mask());
       }
       place.advance();
     }

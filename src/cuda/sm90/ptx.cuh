@@ -71,6 +71,10 @@ __device__ inline void sync_cluster() {
           : "memory");
 }
 
+/// Fetches a tensor map that is used soon.
+__device__ inline void prefetch_tensor_map(const CUtensorMap* map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
 /// Before the first use of a tensor map that lies in device memory.
 __device__ inline void acquire_tensor_map(const CUtensorMap* map) {
   asm volatile("fence.proxy.tensormap::generic.acquire.sys [%0], 128;" ::"l"(map) : "memory");

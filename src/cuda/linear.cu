@@ -106,6 +106,14 @@ void plain_linear(const LinearArgs& args, Context& context) {
   for_weight_type(weight.dtype, [&](auto tag) { plain_linear<tag.value>(args, context); });
 }
 
+void check_products(std::span<const LinearArgs> products) {
+  for (const LinearArgs& args : products) {
+    check(args);
+    M2_REQUIRE(ErrorCode::kUnsupported, args.weight.block_format == BlockFormat::kNone,
+               "cuda: linear: weights in ", block_format_name(args.weight.block_format));
+  }
+}
+
 }  // namespace
 
 void linear(const LinearArgs& args, Context& context) { linears({&args, 1}, context); }
@@ -113,10 +121,14 @@ void linear(const LinearArgs& args, Context& context) { linears({&args, 1}, cont
 void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products, Context& context) {
   constexpr std::int64_t kFewTokens = 8;  // more would be normed by too many blocks again
   check(norm);
-  for (const LinearArgs& args : products) check(args);
+  check_products(products);
   const std::int64_t num_tokens = norm.input.shape[0];
   if (num_tokens == 0) return;
   if (num_tokens <= kFewTokens && stream_linears(products, &norm, context)) {
+    return check_launch("norm_linears");
+  }
+  if (!products.empty() && sm90::fits_linears(products, context)) {
+    sm90::linears(products, &norm, context);
     return check_launch("norm_linears");
   }
   rms_norm(norm, context);
@@ -124,14 +136,10 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
 }
 
 void linears(std::span<const LinearArgs> products, Context& context) {
-  for (const LinearArgs& args : products) {
-    check(args);
-    M2_REQUIRE(ErrorCode::kUnsupported, args.weight.block_format == BlockFormat::kNone,
-               "cuda: linear: weights in ", block_format_name(args.weight.block_format));
-  }
+  check_products(products);
   if (products.empty() || products.front().input.shape[0] == 0) return;
   if (sm90::fits_linears(products, context)) {
-    sm90::linears(products, context);
+    sm90::linears(products, nullptr, context);
     return check_launch("linear");
   }
   if (stream_linears(products, nullptr, context)) return check_launch("linear");

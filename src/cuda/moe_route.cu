@@ -224,14 +224,17 @@ void choose(const MoeRouteArgs& args, Context& context) {
 
 constexpr std::int64_t kMaxExperts = 1024;
 
-}  // namespace
-
-void moe_route(const MoeRouteArgs& args, Context& context) {
+void check_route(const MoeRouteArgs& args) {
   check(args);
-  if (args.hidden_states.shape[0] == 0) return;
   M2_REQUIRE(ErrorCode::kUnsupported, args.gate.rows <= kMaxExperts, "cuda: moe_route: more than ",
              kMaxExperts, " experts are not supported, got ", args.gate.rows);
-  linear({.input = args.hidden_states, .weight = args.gate, .output = args.router_logits}, context);
+}
+
+LinearArgs gate_product(const MoeRouteArgs& args) {
+  return {.input = args.hidden_states, .weight = args.gate, .output = args.router_logits};
+}
+
+void choose(const MoeRouteArgs& args, Context& context) {
   if (args.gate.rows <= 256) {
     choose<8>(args, context);
   } else {
@@ -240,13 +243,28 @@ void moe_route(const MoeRouteArgs& args, Context& context) {
   check_launch("moe_route");
 }
 
+}  // namespace
+
+void moe_route(const MoeRouteArgs& args, Context& context) {
+  check_route(args);
+  if (args.hidden_states.shape[0] == 0) return;
+  linear(gate_product(args), context);
+  choose(args, context);
+}
+
 void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route, Context& context) {
   check(norm);
-  check(route);
+  check_route(route);
   if (norm.input.shape[0] == 0) return;
   if (!fits_norm_route(norm, route)) {
-    rms_norm(norm, context);
-    return moe_route(route, context);
+    const LinearArgs gate = gate_product(route);
+    if (route.gate.dtype == DType::kF32 && sm90::fits_linears({&gate, 1}, context)) {
+      sm90::linears({&gate, 1}, &norm, context);
+    } else {
+      rms_norm(norm, context);
+      linear(gate, context);
+    }
+    return choose(route, context);
   }
   const auto num_experts = static_cast<int>(route.gate.rows);
   const auto top_k = static_cast<int>(route.topk_ids.shape[1]);

@@ -20,8 +20,8 @@ bool fits(const WeightView& weight) {
 
 class LinearsCall {
  public:
-  LinearsCall(std::span<const LinearArgs> products, Context& context)
-      : products_(products), context_(context) {}
+  LinearsCall(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context)
+      : products_(products), norm_(norm), context_(context) {}
 
   void run() {
     const LinearArgs& first = products_.front();
@@ -31,13 +31,7 @@ class LinearsCall {
     const Format format = format_of(first.weight);
     const std::int64_t operand_cols = split ? kSplitProducts * cols : cols;
     const OperandRows operand = operand_rows(num_tokens, operand_cols, format, context_);
-    const auto* input = first.input.as<float>();
-    if (split) {
-      split_rows(input, num_tokens, static_cast<int>(cols), false, operand.data, context_);
-    } else {
-      convert_tokens(input, static_cast<int>(num_tokens), static_cast<int>(cols), nullptr, 1,
-                     format, operand, context_);
-    }
+    make_operand(first, format, operand);
     Gemm gemm = {};
     set_tokens(gemm, operand, num_tokens, operand_cols, format);
     set_tiles(gemm, static_cast<int>(num_tokens));
@@ -47,6 +41,25 @@ class LinearsCall {
   }
 
  private:
+  void make_operand(const LinearArgs& first, Format format, const OperandRows& operand) {
+    const bool split = is_split(first);
+    const bool norms =
+        norm_ != nullptr && (split || format == Format::kF8) && can_norm_rows(*norm_);
+    if (norms) {
+      return split ? norm_split_rows(*norm_, operand.data, context_)
+                   : norm_tokens(*norm_, operand, context_);
+    }
+    if (norm_ != nullptr) rms_norm(*norm_, context_);
+    const auto* input = first.input.as<float>();
+    const auto num_tokens = static_cast<int>(first.input.shape[0]);
+    const auto cols = static_cast<int>(first.weight.cols);
+    if (split) {
+      split_rows(input, num_tokens, cols, false, operand.data, context_);
+    } else {
+      convert_tokens(input, num_tokens, cols, nullptr, 1, format, operand, context_);
+    }
+  }
+
   static void set_tiles(Gemm& gemm, int num_tokens) {
     const int tiles = (num_tokens + kMaxTile - 1) / kMaxTile;
     gemm.num_rows = num_tokens;
@@ -77,6 +90,7 @@ class LinearsCall {
   }
 
   std::span<const LinearArgs> products_;
+  const RmsNormArgs* norm_;
   Context& context_;
   WeightView split_;  // of an F32 weight
 };
@@ -94,8 +108,8 @@ bool fits_linears(std::span<const LinearArgs> products, const Context& context) 
   });
 }
 
-void linears(std::span<const LinearArgs> products, Context& context) {
-  LinearsCall(products, context).run();
+void linears(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context) {
+  LinearsCall(products, norm, context).run();
 }
 
 }  // namespace m2::cuda::sm90

@@ -7,6 +7,7 @@
 #include "ops/attention.h"
 #include "ops/linear.h"
 #include "ops/moe_experts.h"
+#include "ops/rms_norm.h"
 
 namespace m2::cuda {
 
@@ -33,7 +34,9 @@ struct Prefill {
 void experts(const MoeExpertsArgs& args, Context& context);
 
 [[nodiscard]] bool fits_linears(std::span<const LinearArgs> products, const Context& context);
-void linears(std::span<const LinearArgs> products, Context& context);
+/// `norm`, or none: gives the products' input. Its output may stay unwritten, but not where the
+/// weights are F32.
+void linears(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context);
 
 /// Sequences with at most this many queries are left to the streaming kernel.
 constexpr int kFewQueries = 16;

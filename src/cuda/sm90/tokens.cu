@@ -9,20 +9,24 @@ namespace m2::cuda::sm90 {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kHeld = 12;  // quads that a thread keeps: rows of up to 6,144 columns are read once
+// Quads that a thread keeps: rows of up to 6,144 columns of a block or 1,536 of a warp are read
+// once.
+constexpr int kHeld = 12;
 constexpr float kLargestE4M3 = 448.0F;
 
 struct Conversion {
-  const void* input;  // [rows, cols] f32 or bf16
+  const void* input;         // [rows, cols] f32 or bf16
+  const float* norm_weight;  // [cols], where rows are normed first
+  float eps;
+  int max_rows;
   int cols;
   const std::int32_t* num_rows;     // [1], or absent
   const std::int32_t* row_of_slot;  // [rows * copies], or absent
   int copies;
   OperandRows to;
 
-  [[nodiscard]] __device__ std::int64_t destination(int copy) const {
-    if (row_of_slot == nullptr) return blockIdx.x;
-    return row_of_slot[std::int64_t{blockIdx.x} * copies + copy];
+  [[nodiscard]] __device__ std::int64_t destination(std::int64_t row, int copy) const {
+    return row_of_slot == nullptr ? row : row_of_slot[row * copies + copy];
   }
 };
 
@@ -48,15 +52,21 @@ __device__ float largest_of_warp(float value) {
   return value;
 }
 
-// A block's row, most or all of it in registers.
+// Rows of f32 are wide and belong to a block, those of bf16, between two products, to a warp.
+template <typename Input>
+constexpr int kRowThreads = sizeof(Input) == 4 ? kThreads : 32;
+
+// A row, most or all of it in registers.
 template <typename Input>
 class HeldRow {
  public:
-  __device__ explicit HeldRow(const Conversion& args)
-      : input_(args.input), quads_(args.cols / 4), first_(std::int64_t{blockIdx.x} * quads_) {
+  static constexpr int kGroup = kRowThreads<Input>;
+
+  __device__ HeldRow(const void* input, int cols, std::int64_t row)
+      : input_(input), quads_(cols / 4), first_(row * quads_) {
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
-      const int quad = static_cast<int>(threadIdx.x) + i * kThreads;
+      const int quad = place() + i * kGroup;
       if (quad < quads_) held_[i] = load_quad<Input>(input_, first_ + quad);
     }
   }
@@ -66,39 +76,69 @@ class HeldRow {
   __device__ void for_each(const Use& use) const {
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
-      const int quad = static_cast<int>(threadIdx.x) + i * kThreads;
+      const int quad = place() + i * kGroup;
       if (quad < quads_) use(quad, held_[i]);
     }
-    for (int quad = static_cast<int>(threadIdx.x) + kHeld * kThreads; quad < quads_;
-         quad += kThreads) {
+    for (int quad = place() + kHeld * kGroup; quad < quads_; quad += kGroup) {
       use(quad, load_quad<Input>(input_, first_ + quad));
     }
   }
 
+  /// rms_norm of a row that is held as a whole.
+  __device__ void norm(const float* weight, float eps) {
+    __shared__ float scratch[32];
+    float sum = 0.0F;
+    for_each([&](int, float4 x) { sum += x.x * x.x + x.y * x.y + x.z * x.z + x.w * x.w; });
+    const float mean = sum_of_block(sum, scratch) / static_cast<float>(4 * quads_);
+    const float factor = 1.0F / sqrtf(mean + eps);
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const int quad = place() + i * kGroup;
+      if (quad >= quads_) break;
+      const float4 w = __ldg(reinterpret_cast<const float4*>(weight) + quad);
+      float4& x = held_[i];
+      x = {w.x * (x.x * factor), w.y * (x.y * factor), w.z * (x.z * factor), w.w * (x.w * factor)};
+    }
+  }
+
   [[nodiscard]] __device__ float largest() const {
-    __shared__ float scratch[kThreads / 32];
     float found = 0.0F;
     for_each([&](int, float4 x) { found = fmaxf(found, largest_of(x)); });
     found = largest_of_warp(found);
-    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = found;
-    __syncthreads();
-    for (const float other : scratch) found = fmaxf(found, other);
+    if constexpr (kGroup > 32) {
+      __shared__ float scratch[kGroup / 32];
+      if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = found;
+      __syncthreads();
+      for (const float other : scratch) found = fmaxf(found, other);
+    }
     return found;
   }
 
  private:
+  static __device__ int place() { return static_cast<int>(threadIdx.x) % kGroup; }
+
   const void* input_;
   int quads_;
   std::int64_t first_;
   float4 held_[kHeld];
 };
 
-// One block a row; its largest number becomes the largest of the format.
+// The row of a thread, which there may not be.
 template <typename Input>
+__device__ int row_of_thread() {
+  constexpr int kRows = kThreads / kRowThreads<Input>;
+  return static_cast<int>(blockIdx.x) * kRows + static_cast<int>(threadIdx.x) / kRowThreads<Input>;
+}
+
+// A row's largest number becomes the largest of the format.
+template <typename Input, bool kNorms>
 __global__ void __launch_bounds__(kThreads) convert_f8_kernel(Conversion args) {
   begin_kernel();
-  if (args.num_rows != nullptr && static_cast<int>(blockIdx.x) >= *args.num_rows) return;
-  const HeldRow<Input> row(args);
+  const int from = row_of_thread<Input>();
+  if (from >= args.max_rows) return;
+  HeldRow<Input> row(args.input, args.cols, from);  // asked for before the number of rows is known
+  if (args.num_rows != nullptr && from >= *args.num_rows) return;
+  if constexpr (kNorms) row.norm(args.norm_weight, args.eps);
   const float largest = fmaxf(row.largest(), 1e-30F);
   const float scale = largest / kLargestE4M3;
   const float inverse = kLargestE4M3 / largest;
@@ -109,7 +149,7 @@ __global__ void __launch_bounds__(kThreads) convert_f8_kernel(Conversion args) {
         __nv_cvt_float2_to_fp8x2({x.z * inverse, x.w * inverse}, __NV_SATFINITE, __NV_E4M3);
     const std::uint32_t codes = low | static_cast<std::uint32_t>(high) << 16U;
     for (int copy = 0; copy < args.copies; ++copy) {
-      const std::int64_t to = args.destination(copy);
+      const std::int64_t to = args.destination(from, copy);
       static_cast<std::uint32_t*>(args.to.data)[to * (args.cols / 4) + quad] = codes;
       if (quad == 0) args.to.scales[to] = scale;
     }
@@ -127,7 +167,7 @@ __global__ void __launch_bounds__(kThreads) convert_bf16_kernel(Conversion args)
     const uint2 pairs = {reinterpret_cast<const std::uint32_t&>(low),
                          reinterpret_cast<const std::uint32_t&>(high)};
     for (int copy = 0; copy < args.copies; ++copy) {
-      static_cast<uint2*>(args.to.data)[args.destination(copy) * quads + quad] = pairs;
+      static_cast<uint2*>(args.to.data)[args.destination(blockIdx.x, copy) * quads + quad] = pairs;
     }
   }
 }
@@ -137,8 +177,10 @@ __global__ void __launch_bounds__(kThreads) convert_bf16_kernel(Conversion args)
 template <typename Input>
 __global__ void __launch_bounds__(kThreads) convert_f16_kernel(Conversion args) {
   begin_kernel();
-  if (args.num_rows != nullptr && static_cast<int>(blockIdx.x) >= *args.num_rows) return;
-  const HeldRow<Input> row(args);
+  const int from = row_of_thread<Input>();
+  if (from >= args.max_rows) return;
+  const HeldRow<Input> row(args.input, args.cols, from);
+  if (args.num_rows != nullptr && from >= *args.num_rows) return;
   const float largest = row.largest();
   const std::uint32_t exponent = min(max(__float_as_uint(largest) >> 23U, 2U), 250U) + 1U;
   const float scale = __uint_as_float(exponent << 23U);
@@ -149,7 +191,7 @@ __global__ void __launch_bounds__(kThreads) convert_f16_kernel(Conversion args) 
     const int first = quad / 32 * (kUnitColumns / 2);  // in pairs
     const int column = quad % 32 * 4;
     for (int copy = 0; copy < args.copies; ++copy) {
-      const std::int64_t to_row = args.destination(copy);
+      const std::int64_t to_row = args.destination(from, copy);
       __half2* to = static_cast<__half2*>(args.to.data) + to_row * (args.cols / 2) + first;
       to[wgmma_column(column) / 2] = low;
       to[wgmma_column(column + 2) / 2] = high;
@@ -159,20 +201,34 @@ __global__ void __launch_bounds__(kThreads) convert_f16_kernel(Conversion args) 
 }
 
 template <typename Input>
-void convert(const Conversion& conversion, int num_rows, Format format, const Context& context) {
-  const auto kernel = format == Format::kF8     ? convert_f8_kernel<Input>
+void convert(const Conversion& conversion, Format format, const Context& context) {
+  const auto kernel = format == Format::kF8     ? convert_f8_kernel<Input, false>
                       : format == Format::kBF16 ? convert_bf16_kernel<Input>
                                                 : convert_f16_kernel<Input>;
-  launch_kernel(context, kernel, static_cast<unsigned>(num_rows), kThreads, 0, conversion);
+  const int block_rows = format == Format::kBF16 ? 1 : kThreads / kRowThreads<Input>;
+  const int blocks = (conversion.max_rows + block_rows - 1) / block_rows;
+  launch_kernel(context, kernel, static_cast<unsigned>(blocks), kThreads, 0, conversion);
 }
 
-__global__ void __launch_bounds__(kThreads)
-    split_rows_kernel(const float* input, int cols, bool weights, uint2* to) {
+struct Split {
+  const float* input;  // [rows, cols]
+  int cols;
+  bool weights;
+  const float* norm_weight;  // [cols], or absent: rows are normed first
+  float eps;
+  float4* normed;  // [rows, cols], of the norm
+  uint2* to;       // [rows, 3 cols] bf16
+};
+
+// One block a row.
+__global__ void __launch_bounds__(kThreads) split_rows_kernel(Split args) {
   begin_kernel();
-  const int quads = cols / 4;
-  uint2* row = to + std::int64_t{blockIdx.x} * 3 * quads;
-  for (int quad = threadIdx.x; quad < quads; quad += kThreads) {
-    const float4 x = load_quad<float>(input, std::int64_t{blockIdx.x} * quads + quad);
+  const int quads = args.cols / 4;
+  HeldRow<float> held(args.input, args.cols, blockIdx.x);
+  if (args.norm_weight != nullptr) held.norm(args.norm_weight, args.eps);
+  uint2* row = args.to + std::int64_t{blockIdx.x} * 3 * quads;
+  held.for_each([&](int quad, float4 x) {
+    if (args.norm_weight != nullptr) args.normed[std::int64_t{blockIdx.x} * quads + quad] = x;
     const float values[4] = {x.x, x.y, x.z, x.w};
     __nv_bfloat16 high[4];
     __nv_bfloat16 low[4];
@@ -184,9 +240,9 @@ __global__ void __launch_bounds__(kThreads)
     const auto& upper = reinterpret_cast<const uint2&>(high);
     const auto& lower = reinterpret_cast<const uint2&>(low);
     row[quad] = upper;
-    row[quads + quad] = weights ? upper : lower;
-    row[2 * quads + quad] = weights ? lower : upper;
-  }
+    row[quads + quad] = args.weights ? upper : lower;
+    row[2 * quads + quad] = args.weights ? lower : upper;
+  });
 }
 
 struct Combination {
@@ -236,29 +292,73 @@ __global__ void __launch_bounds__(kThreads) combine_rows_kernel(Combination args
 void convert_tokens(const float* input, int num_tokens, int cols, const TokenRows* groups,
                     int top_k, Format format, const OperandRows& to, const Context& context) {
   convert<float>({.input = input,
+                  .norm_weight = nullptr,
+                  .max_rows = num_tokens,
                   .cols = cols,
                   .num_rows = nullptr,
                   .row_of_slot = groups == nullptr ? nullptr : groups->row_of_slot,
                   .copies = groups == nullptr ? 1 : top_k,
                   .to = to},
-                 num_tokens, format, context);
+                 format, context);
+}
+
+bool can_norm_rows(const RmsNormArgs& norm) {
+  const auto aligned = [](const TensorView& tensor) {
+    return reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(float4) == 0;
+  };
+  return norm.input.shape[1] <= 4 * kHeld * kThreads && aligned(norm.input) &&
+         aligned(norm.weight) && aligned(norm.output);
+}
+
+void norm_tokens(const RmsNormArgs& norm, const OperandRows& to, const Context& context) {
+  const std::int64_t num_tokens = norm.input.shape[0];
+  launch_kernel(context, convert_f8_kernel<float, true>, static_cast<unsigned>(num_tokens),
+                kThreads, 0,
+                {.input = norm.input.data,
+                 .norm_weight = norm.weight.as<float>(),
+                 .eps = norm.eps,
+                 .max_rows = static_cast<int>(num_tokens),
+                 .cols = static_cast<int>(norm.input.shape[1]),
+                 .num_rows = nullptr,
+                 .row_of_slot = nullptr,
+                 .copies = 1,
+                 .to = to});
 }
 
 void convert_inner(const void* input, int cols, const TokenRows& groups, Format format,
                    const OperandRows& to, const Context& context) {
   convert<__nv_bfloat16>({.input = input,
+                          .norm_weight = nullptr,
+                          .max_rows = groups.max_rows,
                           .cols = cols,
                           .num_rows = groups.num_rows,
                           .row_of_slot = nullptr,
                           .copies = 1,
                           .to = to},
-                         groups.max_rows, format, context);
+                         format, context);
 }
 
 void split_rows(const float* input, std::int64_t num_rows, int cols, bool weights, void* to,
                 const Context& context) {
-  launch_kernel(context, split_rows_kernel, static_cast<unsigned>(num_rows), kThreads, 0, input,
-                cols, weights, static_cast<uint2*>(to));
+  launch_kernel(context, split_rows_kernel, static_cast<unsigned>(num_rows), kThreads, 0,
+                {.input = input,
+                 .cols = cols,
+                 .weights = weights,
+                 .norm_weight = nullptr,
+                 .eps = 0.0F,
+                 .normed = nullptr,
+                 .to = static_cast<uint2*>(to)});
+}
+
+void norm_split_rows(const RmsNormArgs& norm, void* to, const Context& context) {
+  launch_kernel(context, split_rows_kernel, static_cast<unsigned>(norm.input.shape[0]), kThreads, 0,
+                {.input = norm.input.as<float>(),
+                 .cols = static_cast<int>(norm.input.shape[1]),
+                 .weights = false,
+                 .norm_weight = norm.weight.as<float>(),
+                 .eps = norm.eps,
+                 .normed = static_cast<float4*>(norm.output.data),
+                 .to = static_cast<uint2*>(to)});
 }
 
 void combine_rows(const void* down, const MoeExpertsArgs& args, const TokenRows& groups,

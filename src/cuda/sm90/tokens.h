@@ -4,6 +4,7 @@
 #include "cuda/context.h"
 #include "cuda/sm90/gemm.h"
 #include "ops/moe_experts.h"
+#include "ops/rms_norm.h"
 
 namespace m2::cuda::sm90 {
 
@@ -28,6 +29,12 @@ struct OperandRows {
 void convert_tokens(const float* input,  // [T, K]
                     int num_tokens, int cols, const TokenRows* groups, int top_k, Format format,
                     const OperandRows& to, const Context& context);
+/// Whether rows can be normed by the two functions below.
+[[nodiscard]] bool can_norm_rows(const RmsNormArgs& norm);
+/// rms_norm and the conversion of its output to F8, which itself is not written.
+void norm_tokens(const RmsNormArgs& norm, const OperandRows& to, const Context& context);
+/// rms_norm and split_rows of its output.
+void norm_split_rows(const RmsNormArgs& norm, void* to, const Context& context);
 /// The rows of `groups`, in place.
 void convert_inner(const void* input,  // [rows, cols] bf16
                    int cols, const TokenRows& groups, Format format, const OperandRows& to,

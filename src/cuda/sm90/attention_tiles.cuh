@@ -14,7 +14,8 @@ constexpr int kHeadDim = 128;
 constexpr int kStages = 2;
 constexpr int kGroupThreads = 128;
 constexpr int kMultiplyThreads = 2 * kGroupThreads;
-constexpr int kThreads = kMultiplyThreads + 128;
+constexpr int kFillThreads = 96;
+constexpr int kThreads = kMultiplyThreads + 32 + kFillThreads;
 constexpr int kHalfBytes = kKeys * 128;  // 64 columns of a tile, swizzled
 constexpr int kTileBytes = 2 * kHalfBytes;
 
@@ -24,28 +25,18 @@ struct PrefillAttention {
   CUtensorMap values;  // the same
   float log2_scale;    // scale / ln 2
   int most_tiles;      // of a sequence's rows
+  int* next_tile;      // [2]: tiles taken beyond the first of every block, blocks that are done;
+                       // 0 before and after
 };
 
-struct SharedTiles {
-  char queries[kTileBytes];
-  char keys[kStages][kTileBytes];
-  char values[kStages][kTileBytes];
-  std::uint64_t keys_full[kStages];
-  std::uint64_t keys_empty[kStages];
-  std::uint64_t values_full[kStages];
-  std::uint64_t values_empty[kStages];
-};
-
-#if M2_SM90_CODE
-
-// Where a block's rows come from, and the keys that they see.
+// Where rows come from, and the keys that they see.
 struct RowTile {
   int sequence;
   int kv_head;
   int group;
   int first_token;
   int first_row;
-  int num_rows;  // of this tile
+  int num_rows;  // of this tile; negative after the last one
   int begin;     // of the keys that any row sees
   int end;
   int all_begin;  // of the keys that every row sees
@@ -63,17 +54,43 @@ struct RowTile {
   }
 };
 
-__device__ inline RowTile make_tile(const PrefillAttention& args) {
+struct SharedTiles {
+  char queries[kStages][kTileBytes];
+  char keys[kStages][kTileBytes];
+  char values[kStages][kTileBytes];
+  RowTile rows[kStages];  // of the queries
+  std::uint64_t rows_full[kStages];
+  std::uint64_t queries_full[kStages];
+  std::uint64_t queries_empty[kStages];  // rows, too
+  std::uint64_t keys_full[kStages];
+  std::uint64_t keys_empty[kStages];
+  std::uint64_t values_full[kStages];
+  std::uint64_t values_empty[kStages];
+};
+
+#if M2_SM90_CODE
+
+// A place in a ring.
+struct Place {
+  int count = 0;
+  [[nodiscard]] __device__ int stage() const { return count % kStages; }
+  [[nodiscard]] __device__ unsigned parity() const {
+    return static_cast<unsigned>(count / kStages) & 1U;
+  }
+};
+
+// By a warp. Tiles with the most keys, a sequence's last rows, come first.
+__device__ inline RowTile make_tile(const PrefillAttention& args, int index) {
   const AttentionView& view = args.view;
-  const int sequence = static_cast<int>(blockIdx.y) / view.num_kv_heads;
+  const int columns = view.num_seqs * view.num_kv_heads;
+  const int sequence = index % columns / view.num_kv_heads;
   const int first_token = view.cu_seqlens[sequence];
   const int num_queries = view.cu_seqlens[sequence + 1] - first_token;
   RowTile tile = {.sequence = sequence,
-                  .kv_head = static_cast<int>(blockIdx.y) % view.num_kv_heads,
+                  .kv_head = index % columns % view.num_kv_heads,
                   .group = view.num_heads / view.num_kv_heads,
                   .first_token = first_token};
-  // The last rows see the most keys: they come first.
-  tile.first_row = (args.most_tiles - 1 - static_cast<int>(blockIdx.x)) * kRows;
+  tile.first_row = (args.most_tiles - 1 - index / columns) * kRows;
   tile.num_rows = num_queries <= kFewQueries
                       ? 0
                       : max(0, min(kRows, num_queries * tile.group - tile.first_row));
@@ -99,17 +116,61 @@ __device__ inline RowTile make_tile(const PrefillAttention& args) {
   return tile;
 }
 
-// One warp: a lane copies half of a block of the cache.
-__device__ inline void copy_tiles(const PrefillAttention& args, const RowTile& tile,
-                                  SharedTiles& shared) {
+// The tiles of rows of a block, by a warp: it takes them from all that are left.
+class RowTiles {
+ public:
+  __device__ explicit RowTiles(const PrefillAttention& args)
+      : args_(args), count_(args.most_tiles * args.view.num_seqs * args.view.num_kv_heads) {}
+
+  // The next tile that has rows.
+  __device__ RowTile next() {
+    for (int index = take(); index < count_; index = take()) {
+      const RowTile tile = make_tile(args_, index);
+      if (tile.num_rows > 0) return tile;
+    }
+    return {.num_rows = -1};
+  }
+
+  // After the last tile: the last block leaves the counters as they were.
+  __device__ void finish() const {
+    if (threadIdx.x % 32 != 0) return;
+    __threadfence();
+    if (atomicAdd(&args_.next_tile[1], 1) != static_cast<int>(gridDim.x) - 1) return;
+    args_.next_tile[0] = 0;
+    args_.next_tile[1] = 0;
+  }
+
+ private:
+  __device__ int take() {
+    if (!started_) {
+      started_ = true;
+      return static_cast<int>(blockIdx.x);
+    }
+    int taken = 0;
+    if (threadIdx.x % 32 == 0) taken = atomicAdd(&args_.next_tile[0], 1);
+    return static_cast<int>(gridDim.x) + __shfl_sync(kAllLanes, taken, 0);
+  }
+
+  const PrefillAttention& args_;
+  int count_;
+  bool started_ = false;
+};
+
+__device__ inline void release(std::uint64_t* empty) {
+  __syncwarp();
+  if (threadIdx.x % 32 == 0) arrive(empty);
+}
+
+// A tile's keys and values by one warp: a lane copies half of a block of the cache.
+__device__ inline void copy_tile(const PrefillAttention& args, const RowTile& tile,
+                                 SharedTiles& shared, Place& place) {
   const AttentionView& view = args.view;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int pieces = 2 * (kKeys / view.block_size);
   const int last_block = (view.context_lens[tile.sequence] - 1) / view.block_size;
   const int num_tiles = tile.num_tiles();
-  for (int i = 0; i < num_tiles; ++i) {
-    const int stage = i % kStages;
-    const unsigned parity = static_cast<unsigned>(i / kStages) & 1U;
+  for (int i = 0; i < num_tiles; ++i, ++place.count) {
+    const int stage = place.stage();
     const int first_key = (tile.first_tile() + num_tiles - 1 - i) * kKeys;
     const int piece = lane / 2 * view.block_size;  // of the tile's keys
     // Beyond the context the last block is read again.
@@ -121,7 +182,7 @@ __device__ inline void copy_tiles(const PrefillAttention& args, const RowTile& t
     const int offset = lane % 2 * kHalfBytes + piece * 128;
     const auto copy = [&](char* to, const CUtensorMap* map, std::uint64_t* full,
                           std::uint64_t* empty) {
-      wait(empty, parity ^ 1U);
+      wait(empty, place.parity() ^ 1U);
       if (lane == 0) arrive_expecting(full, kTileBytes);
       __syncwarp();
       if (lane < pieces) {
@@ -134,18 +195,33 @@ __device__ inline void copy_tiles(const PrefillAttention& args, const RowTile& t
   }
 }
 
+__device__ inline void copy_tiles(const PrefillAttention& args, SharedTiles& shared) {
+  Place place;
+  for (Place rows;; ++rows.count) {
+    wait(&shared.rows_full[rows.stage()], rows.parity());
+    const RowTile tile = shared.rows[rows.stage()];
+    release(&shared.queries_empty[rows.stage()]);
+    if (tile.num_rows < 0) return;
+    copy_tile(args, tile, shared, place);
+  }
+}
+
+__device__ inline void make_visible_to_products() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 // Ordinary stores of this warpgroup become visible to its matrix products.
 __device__ inline void publish(int group) {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  make_visible_to_products();
   sync_threads(1 + group, kGroupThreads);
 }
 
-// The warpgroup's 64 rows as BF16.
-__device__ inline void fill_queries(const AttentionView& view, const RowTile& tile, char* queries,
-                                    int group) {
-  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads;
-  for (int i = thread; i < 64 * (kHeadDim / 8); i += kGroupThreads) {
-    const int row = group * 64 + i / (kHeadDim / 8);
+// A tile's queries as BF16.
+__device__ inline void fill_queries(const AttentionView& view, const RowTile& tile, char* queries) {
+  const int thread = static_cast<int>(threadIdx.x) - (kThreads - kFillThreads);
+#pragma unroll 2
+  for (int i = thread; i < kRows * (kHeadDim / 8); i += kFillThreads) {
+    const int row = i / (kHeadDim / 8);
     const int vector = i % (kHeadDim / 8);
     uint4 packed = {};
     if (row < tile.num_rows) {
@@ -161,7 +237,30 @@ __device__ inline void fill_queries(const AttentionView& view, const RowTile& ti
     char* to = queries + vector / 8 * kHalfBytes + row * 128 + (vector % 8 ^ row % 8) * 16;
     *reinterpret_cast<uint4*>(to) = packed;
   }
-  publish(group);
+  make_visible_to_products();
+}
+
+// By three warps, of which the first finds the tiles: what the next tile is, and its queries.
+__device__ inline void prepare_tiles(const PrefillAttention& args, SharedTiles& shared) {
+  const bool finds = threadIdx.x / 32 == (kThreads - kFillThreads) / 32;
+  RowTiles tiles(args);
+  for (Place rows;; ++rows.count) {
+    const int stage = rows.stage();
+    if (finds) {
+      wait(&shared.queries_empty[stage], rows.parity() ^ 1U);
+      const RowTile tile = tiles.next();
+      if (threadIdx.x % 32 == 0) {
+        shared.rows[stage] = tile;
+        arrive(&shared.rows_full[stage]);
+      }
+    }
+    wait(&shared.rows_full[stage], rows.parity());
+    const RowTile tile = shared.rows[stage];
+    if (tile.num_rows >= 0) fill_queries(args.view, tile, shared.queries[stage]);
+    arrive(&shared.queries_full[stage]);
+    if (tile.num_rows < 0) break;
+  }
+  if (finds) tiles.finish();
 }
 
 // A weight of 0 does not hide what is no number, so the values beyond the context become 0.

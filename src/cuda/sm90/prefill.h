@@ -19,13 +19,14 @@ namespace sm90 {
 /// result of a product.
 struct Prefill {
   GemmTables tables;
-  Workspace row_of_slot;   // [T * K] i32
-  Workspace tiles;         // TokenTile, as many as there can be
-  Workspace counts;        // [2] i32: tiles and rows
-  Workspace operands;      // tokens, then the rows between gate-up and down
-  Workspace results;       // what gate-up gives, then what down gives
-  Workspace scales;        // of the operands
-  Workspace weight_parts;  // bf16 parts of an F32 weight
+  Workspace row_of_slot;         // [T * K] i32
+  Workspace tiles;               // TokenTile, as many as there can be
+  Workspace counts;              // [2] i32: tiles and rows
+  Workspace operands;            // tokens, then the rows between gate-up and down
+  Workspace results;             // what gate-up gives, then what down gives
+  Workspace scales;              // of the operands
+  Workspace weight_parts;        // bf16 parts of an F32 weight
+  Workspace attention_counters;  // [2] i32: see prefill_attention.cu
 };
 
 /// Whether products of this many tokens are made here: the device has wgmma, the weights fit it,

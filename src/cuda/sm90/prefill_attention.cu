@@ -1,9 +1,9 @@
 // Attention of many queries over a BF16 cache on the matrix units: two warpgroups multiply, one
-// warp copies keys and values.
+// warp copies keys and values, three prepare the next queries.
 //
-// A block takes 128 rows (row r of a sequence and KV head: query r / G, head r % G of the group)
-// and walks over 128 keys at a time, from the last that any row sees to the first. Scores of the
-// next keys are multiplied while the weights of the last ones are, and while the softmax is
+// A block takes 128 rows at a time (row r of a sequence and KV head: query r / G, head r % G of the
+// group) and walks over 128 keys at a time, from the last that any row sees to the first. Scores of
+// the next keys are multiplied while the weights of the last ones are, and while the softmax is
 // computed. Queries and weights are rounded to BF16; sums are float32.
 #include <algorithm>
 
@@ -41,21 +41,14 @@ __device__ void multiply_keys(const char* queries, const char* keys, float (&sco
   commit_products();
 }
 
-__device__ void release(std::uint64_t* empty) {
-  __syncwarp();
-  if (threadIdx.x % 32 == 0) arrive(empty);
-}
-
-// The rows of a warpgroup.
-__device__ void attend(const PrefillAttention& args, const RowTile& tile, SharedTiles& shared) {
+// The rows of a warpgroup in one tile. `place` is that of the tile's first keys.
+__device__ void attend(const PrefillAttention& args, const RowTile& tile, const char* queries,
+                       const Turns& turns, Place& place, SharedTiles& shared) {
   const AttentionView& view = args.view;
   const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int first_row = static_cast<int>(threadIdx.x) / 32 * 16 + lane / 4;
   const int context_len = view.context_lens[tile.sequence];
-  const Turns turns(group);
-  fill_queries(view, tile, shared.queries, group);
-  const char* queries = shared.queries + group * 64 * 128;
   const RowRanges ranges(view, tile, first_row);
   const int num_tiles = tile.num_tiles();
   const auto first_key = [&](int i) { return (tile.first_tile() + num_tiles - 1 - i) * kKeys; };
@@ -69,9 +62,9 @@ __device__ void attend(const PrefillAttention& args, const RowTile& tile, Shared
   for (float& value : output) value = 0.0F;
   float scores[64];
   std::uint32_t weights[8][4];
-  const auto multiply_weights = [&](int i) {
-    const int stage = i % kStages;
-    wait(&shared.values_full[stage], static_cast<unsigned>(i / kStages) & 1U);
+  const auto multiply_weights = [&](int i, const Place& at) {
+    const int stage = at.stage();
+    wait(&shared.values_full[stage], at.parity());
     if (first_key(i) + kKeys > context_len) {
       clear_values(shared.values[stage], context_len - first_key(i), group);
     }
@@ -83,21 +76,23 @@ __device__ void attend(const PrefillAttention& args, const RowTile& tile, Shared
     commit_products();
   };
   if (num_tiles > 0) {
-    wait(&shared.keys_full[0], 0);
-    multiply_keys(queries, shared.keys[0], scores);
+    wait(&shared.keys_full[place.stage()], place.parity());
+    multiply_keys(queries, shared.keys[place.stage()], scores);
     wait_products<0>();
     pin(scores);
-    release(&shared.keys_empty[0]);
+    release(&shared.keys_empty[place.stage()]);
     mask(0, scores);
     softmax.update(scores, args.log2_scale);
     pack_weights(scores, weights);
   }
   for (int i = 1; i < num_tiles; ++i) {
-    const int stage = i % kStages;
-    wait(&shared.keys_full[stage], static_cast<unsigned>(i / kStages) & 1U);
+    const Place last = place;
+    ++place.count;
+    const int stage = place.stage();
+    wait(&shared.keys_full[stage], place.parity());
     turns.take();
     multiply_keys(queries, shared.keys[stage], scores);
-    multiply_weights(i - 1);
+    multiply_weights(i - 1, last);
     turns.pass();
     wait_products<1>();
     pin(scores);
@@ -106,22 +101,38 @@ __device__ void attend(const PrefillAttention& args, const RowTile& tile, Shared
     const float2 keep = softmax.update(scores, args.log2_scale);
     wait_products<0>();
     pin(output);
-    release(&shared.values_empty[(i - 1) % kStages]);
+    release(&shared.values_empty[last.stage()]);
     pack_weights(scores, weights);
 #pragma unroll
     for (int j = 0; j < 64; ++j) output[j] *= j / 2 % 2 == 0 ? keep.x : keep.y;
   }
   if (num_tiles > 0) {
-    multiply_weights(num_tiles - 1);
+    multiply_weights(num_tiles - 1, place);
     wait_products<0>();
     pin(output);
+    release(&shared.values_empty[place.stage()]);
+    ++place.count;
   }
   write_output(view, tile, first_row, softmax, output);
 }
 
+__device__ void attend_tiles(const PrefillAttention& args, SharedTiles& shared) {
+  const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
+  const Turns turns(group);
+  Place place;
+  for (Place rows;; ++rows.count) {
+    const int stage = rows.stage();
+    wait(&shared.queries_full[stage], rows.parity());
+    const RowTile tile = shared.rows[stage];
+    if (tile.num_rows < 0) return;
+    attend(args, tile, shared.queries[stage] + group * 64 * 128, turns, place, shared);
+    release(&shared.queries_empty[stage]);
+  }
+}
+
 #endif  // M2_SM90_CODE
 
-// Grid: x tiles of rows, y sequences and KV heads.
+// As many blocks as run at once; each takes tiles of rows while there are any.
 __global__ void __launch_bounds__(kThreads, 1)
     prefill_attention_kernel(const __grid_constant__ PrefillAttention args) {
 #if M2_SM90_CODE
@@ -130,6 +141,9 @@ __global__ void __launch_bounds__(kThreads, 1)
       *reinterpret_cast<SharedTiles*>(memory + (1024 - shared_address(memory) % 1024) % 1024);
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
+      init_barrier(&shared.rows_full[i], 1);
+      init_barrier(&shared.queries_full[i], kFillThreads);
+      init_barrier(&shared.queries_empty[i], 1 + kMultiplyThreads / 32);
       init_barrier(&shared.keys_full[i], 1);
       init_barrier(&shared.values_full[i], 1);
       init_barrier(&shared.keys_empty[i], kMultiplyThreads / 32);
@@ -139,14 +153,16 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   __syncthreads();
   begin_kernel();
-  const RowTile tile = make_tile(args);
-  if (tile.num_rows == 0) return;
   if (threadIdx.x >= kMultiplyThreads) {
-    shrink_registers<24>();
-    if (threadIdx.x < kMultiplyThreads + 32) copy_tiles(args, tile, shared);
+    shrink_registers<40>();
+    if (threadIdx.x < kThreads - kFillThreads) {
+      copy_tiles(args, shared);
+    } else {
+      prepare_tiles(args, shared);
+    }
   } else {
-    grow_registers<240>();
-    attend(args, tile, shared);
+    grow_registers<232>();
+    attend_tiles(args, shared);
   }
 #endif
 }
@@ -177,12 +193,11 @@ void prefill_attention(const AttentionArgs& args, Context& context) {
                                     .log2_scale = args.scale * 1.4426950408889634F};
   const int group = call.view.num_heads / call.view.num_kv_heads;
   call.most_tiles = (call.view.max_queries * group + prefill::kRows - 1) / prefill::kRows;
+  call.next_tile = context.prefill.attention_counters.get_zeroed<int>(2, context.stream);
   constexpr int kSharedBytes = static_cast<int>(sizeof(prefill::SharedTiles)) + 1024;
   allow_shared_memory(prefill::prefill_attention_kernel, kSharedBytes);
-  const dim3 grid(static_cast<unsigned>(call.most_tiles),
-                  static_cast<unsigned>(call.view.num_seqs * call.view.num_kv_heads));
-  launch_kernel(context, prefill::prefill_attention_kernel, grid, prefill::kThreads, kSharedBytes,
-                call);
+  launch_kernel(context, prefill::prefill_attention_kernel, static_cast<unsigned>(context.num_sms),
+                prefill::kThreads, kSharedBytes, call);
 }
 
 }  // namespace m2::cuda::sm90

@@ -1,8 +1,10 @@
 // How the formats of GGUF files (quant/ggml_format.h) with blocks of 32 weights unpack, L rows at a
 // time. Include only from isa/ files.
 //
-// unpack(rows, group, out) takes one block of every row to the group of 32 columns `group`: out is
-// UnpackedRows, or what has its functions.
+// unpack(rows, group, out) hands one block of every row to out, as the group of 32 columns `group`:
+//   out.put_quad(group, quad, codes), for the quads of a group (or, where it has two scales, of
+//   each half of it) in ascending order; out.put_scale(group, part, scale); and, where the format
+//   has offsets, out.put_offset(group, part, offset).
 #pragma once
 
 #include <hwy/highway.h>

@@ -14,15 +14,17 @@ HWY_PUSH_ATTRIBUTES("avx512vnni,gfni")
 #endif
 namespace m2::cpu::HWY_NAMESPACE {
 
-// What the zero of the codes adds to the product of 16 or 32 columns whose offset is given.
+// What the zero of the codes adds to a product with columns of that offset.
 template <int kZero>
-HWY_INLINE V32 zero_product(std::int32_t offset) {
-  static_assert(128 % (kZero == 0 ? 1 : kZero) == 0);
-  if constexpr (kZero == 0) {
-    return hn::Zero(D32());
-  } else {
-    return hn::Set(D32(), offset / (128 / kZero));
-  }
+HWY_INLINE V32 zero_product(V32 offset) {
+  if constexpr (kZero == 0) return hn::Zero(D32());
+  if constexpr (kZero == 128) return offset;
+  if constexpr (kZero == 32) return hn::ShiftRight<2>(offset);
+  if constexpr (kZero == 16) return hn::ShiftRight<3>(offset);
+  if constexpr (kZero == 8) return hn::ShiftRight<4>(offset);
+  static_assert(kZero == 0 || kZero == 4 || kZero == 8 || kZero == 16 || kZero == 32 ||
+                kZero == 128);
+  return hn::ShiftRight<5>(offset);
 }
 
 #if HWY_TARGET == HWY_AVX3_DL
@@ -33,7 +35,7 @@ struct QuadSum {
   __m512i sum;
 
   template <int kZero>
-  HWY_INLINE void start(std::int32_t offset) {
+  HWY_INLINE void start(V32 offset) {
     sum = zero_product<kZero>(offset).raw;
   }
   HWY_INLINE void add(int, VU32 codes, std::int32_t x) {
@@ -53,7 +55,7 @@ struct QuadSum {
   Bits words;
 
   template <int kZero>
-  HWY_INLINE void start(std::int32_t offset) {
+  HWY_INLINE void start(V32 offset) {
     sum = zero_product<kZero>(offset).raw;
     words = set_bytes(0);
   }
@@ -79,9 +81,9 @@ struct QuadSum<255> {
   QuadSum<15> high;
 
   template <int kZero>
-  HWY_INLINE void start(std::int32_t offset) {
+  HWY_INLINE void start(V32 offset) {
     low.start<kZero>(offset);
-    high.start<0>(0);
+    high.start<0>(hn::Zero(D32()));
   }
   HWY_INLINE void add(int index, VU32 codes, std::int32_t x) {
     low.add(index, byte_field<0, 4>(codes), x);
@@ -106,7 +108,7 @@ struct QuadSum {
   int32x4_t sum;
 
   template <int kZero>
-  HWY_INLINE void start(std::int32_t offset) {
+  HWY_INLINE void start(V32 offset) {
     static_assert(!kSigned<kMaxCode> || kZero == 128);
     sum = zero_product < kSigned<kMaxCode> ? 0 : kZero > (offset).raw;
   }
@@ -130,7 +132,7 @@ struct QuadSum {
   std::int32_t sum;
 
   template <int kZero>
-  HWY_INLINE void start(std::int32_t offset) {
+  HWY_INLINE void start(V32 offset) {
     sum = hn::GetLane(zero_product<kZero>(offset));
   }
   HWY_INLINE void add(int, VU32 codes, std::int32_t x) {
@@ -146,6 +148,32 @@ struct QuadSum {
 
 #endif
 #endif
+
+// The offset of the columns that have the scale number `part` of a group.
+template <class Coding>
+HWY_INLINE V32 offset_of(const QuantizedGroup& x, int part) {
+  const D32 d32;
+  if constexpr (Coding::kScales == 1) return hn::Set(d32, x.offset);
+  const V32 first = hn::Set(d32, x.first_offset);
+  return part == 0 ? first : hn::Sub(hn::Set(d32, x.offset), first);
+}
+
+// And the sum of their codes.
+template <class Coding>
+HWY_INLINE V sum_of(const QuantizedGroup& x, int part) {
+  const D d;
+  if constexpr (Coding::kScales == 1) return hn::Set(d, x.sum);
+  return hn::Mul(hn::ConvertTo(d, offset_of<Coding>(x, part)), hn::Set(d, -1.0F / 128.0F));
+}
+
+// sum + the dot product times the weights' scale + their offset times the sum of the codes.
+template <class Coding>
+HWY_INLINE V add_dot(const QuadSum<Coding::kMaxCode>& dot, V scale, const V& offset,
+                     const QuantizedGroup& x, int part, V sum) {
+  sum = hn::MulAdd(hn::ConvertTo(D(), dot.finish()), scale, sum);
+  if constexpr (Coding::kOffsets) sum = hn::MulAdd(offset, sum_of<Coding>(x, part), sum);
+  return sum;
+}
 
 }  // namespace m2::cpu::HWY_NAMESPACE
 #if HWY_TARGET == HWY_AVX3_DL

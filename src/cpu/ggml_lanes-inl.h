@@ -9,6 +9,9 @@
 #include "cpu/strip_dot-inl.h"
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET == HWY_AVX3_DL  // Highway checks for it but does not tell the compiler
+HWY_PUSH_ATTRIBUTES("avx512vnni,gfni")
+#endif
 namespace m2::cpu::HWY_NAMESPACE {
 
 using DU32 = hn::RebindToUnsigned<D>;
@@ -23,16 +26,6 @@ struct UnpackedRows {
   HWY_ALIGN std::uint32_t codes[kUnpackedGroups][kQuads][kRowVector];
   HWY_ALIGN float scales[kUnpackedGroups][2][kRowVector];
   HWY_ALIGN float offsets[kUnpackedGroups][2][kRowVector];
-
-  HWY_INLINE void put_quad(std::int64_t group, std::int64_t quad, VU32 four) {
-    hn::Store(four, DU32(), codes[group][quad]);
-  }
-  HWY_INLINE void put_scale(std::int64_t group, std::int64_t half, V scale) {
-    hn::Store(scale, D(), scales[group][half]);
-  }
-  HWY_INLINE void put_offset(std::int64_t group, std::int64_t half, V offset) {
-    hn::Store(offset, D(), offsets[group][half]);
-  }
 };
 
 // The same block of L rows that lie `stride` bytes apart.
@@ -49,6 +42,9 @@ class RowBlocks {
       steps_[i] = i * stride;
       hide(steps_[i]);
     }
+  }
+  HWY_INLINE void advance(std::int64_t bytes) {
+    for (std::int64_t i = 0; i < kFours; ++i) fours_[i] += bytes;
   }
   // Byte `offset` of row 4 * four + step.
   HWY_INLINE const std::uint8_t* at(int four, int step, std::int64_t offset) const {
@@ -153,5 +149,54 @@ HWY_INLINE V signed_byte(VU32 dword) {
   return hn::ConvertTo(D(), hn::ShiftRight<24>(hn::BitCast(D32(), byte)));
 }
 
+// Goes through the blocks of up to L rows from front to back. Rows that are not there repeat the
+// last one. Lines of the rows that are multiplied next, in the order of memory, come into the
+// second-level cache meanwhile.
+template <class F>
+class RowCursor {
+ public:
+  HWY_INLINE RowCursor(const std::uint8_t* first, std::int64_t row_bytes, std::int64_t num_rows,
+                       const std::uint8_t* next_rows, std::uint8_t* copy)
+      : bytes_(first),
+        row_bytes_(row_bytes),
+        num_rows_(num_rows),
+        ahead_(next_rows),
+        copy_(copy),
+        blocks_(is_whole() ? first : copy, is_whole() ? row_bytes : F::kBlockBytes) {}
+
+  template <class Out>
+  HWY_INLINE void unpack(std::int64_t group, Out& out) {
+    constexpr std::int64_t kLine = 64;
+    HWY_UNROLL(8)
+    for (std::int64_t at = 0; at < kVectorBytesOfBlock; at += kLine) prefetch(ahead_ + at);
+    ahead_ += kVectorBytesOfBlock;
+    if (HWY_UNLIKELY(!is_whole())) copy_block();
+    F::unpack(blocks_, group, out);
+    if (HWY_LIKELY(is_whole())) blocks_.advance(F::kBlockBytes);
+  }
+
+ private:
+  static constexpr std::int64_t kVectorBytesOfBlock = kRowVector * F::kBlockBytes;
+
+  HWY_INLINE bool is_whole() const { return num_rows_ >= kRowVector; }
+  HWY_INLINE void copy_block() {
+    for (std::int64_t r = 0; r < kRowVector; ++r) {
+      const std::int64_t row = r < num_rows_ ? r : num_rows_ - 1;
+      __builtin_memcpy(copy_ + r * F::kBlockBytes, bytes_ + row * row_bytes_, F::kBlockBytes);
+    }
+    bytes_ += F::kBlockBytes;
+  }
+
+  const std::uint8_t* bytes_;
+  std::int64_t row_bytes_;
+  std::int64_t num_rows_;
+  const std::uint8_t* ahead_;
+  std::uint8_t* copy_;  // [kRowVector, kBlockBytes]
+  RowBlocks blocks_;
+};
+
 }  // namespace m2::cpu::HWY_NAMESPACE
+#if HWY_TARGET == HWY_AVX3_DL
+HWY_POP_ATTRIBUTES
+#endif
 HWY_AFTER_NAMESPACE();

@@ -47,6 +47,7 @@ HWY_INLINE void quantize_group(const float* values, float inverse, QuantizedGrou
   }
   group.first_offset = offsets[0];
   group.offset = offsets[0] + offsets[1];
+  group.sum = static_cast<float>(group.offset / -128);
 }
 
 // The groups that share a scale.
@@ -64,6 +65,7 @@ HWY_INLINE void quantize_block(const float* values, QuantizedGroup* groups) {
     } else {
       __builtin_memset(groups[i].codes, 0, sizeof(groups[i].codes));
       groups[i].offset = groups[i].first_offset = 0;
+      groups[i].sum = 0.0F;
     }
   }
 }

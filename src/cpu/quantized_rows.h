@@ -23,8 +23,9 @@ struct QuantizedGroup {
   // is too large by.
   std::int32_t offset;
   std::int32_t first_offset;  // the same of the first sixteen codes
+  float sum;                  // of the codes
 };
-static_assert(sizeof(QuantizedGroup) == 44);
+static_assert(sizeof(QuantizedGroup) == 48);
 
 /// Groups of a row: whole multiples of 128 columns.
 [[nodiscard]] constexpr std::int64_t quantized_groups(std::int64_t cols) {

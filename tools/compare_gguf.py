@@ -8,9 +8,9 @@ every format that m2 reads; both programs then continue the same prompts from ea
 
 Both round activations to 8 bits for quantised weights, in groups of different sizes, and llama.cpp to
 16 for F16, so there a continuation may leave m2's: at a near tie, or where another expert is chosen.
-These files are therefore also expanded to float32 by m2, which llama.cpp multiplies without rounding;
-from that file all its continuations must be m2's. Exits 1 when they are not, or when a file does not
-load.
+These files are therefore also expanded to float32 by m2, which neither program rounds: from that file
+all continuations must be equal, and those of the rounding products in all prompts but one. Exits 1 when
+they are not, or when a file does not load.
 """
 
 import argparse
@@ -167,14 +167,17 @@ def main() -> int:
             texts = compare_tokens(arguments, path, llama) if name == "m2 f32" else 0
             llama.close()
             line = f"{name:18} equal to llama.cpp's: {direct} of {len(PROMPTS)}"
-            expanded = direct
+            bad = texts > 0 or (exact and direct < len(PROMPTS))
             if not exact:
-                export(arguments, path, folder / "expanded.gguf", "f32")
-                llama = Llama(folder / "expanded.gguf")
-                expanded = equal_continuations(mine, llama)
+                expanded_file = folder / "expanded.gguf"
+                export(arguments, path, expanded_file, "f32")
+                llama = Llama(expanded_file)
+                rounded = equal_continuations(mine, llama)
+                expanded = equal_continuations(continuations(arguments, expanded_file), llama)
                 llama.close()
-                line += f", from float32 {expanded} of {len(PROMPTS)}"
-            bad = expanded < len(PROMPTS) or texts > 0
+                line += (f", to those of float32 {rounded} of {len(PROMPTS)}; "
+                         f"float32 in both {expanded} of {len(PROMPTS)}")
+                bad = bad or expanded < len(PROMPTS) or rounded < len(PROMPTS) - 1
             failed = failed or bad
             print(line + ("  FAILED" if bad else ""), flush=True)
     return 1 if failed else 0

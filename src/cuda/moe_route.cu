@@ -8,20 +8,13 @@
 namespace m2::cuda {
 namespace {
 
-// Orders as the numbers do, equal ones by the lower index; 0 is below every candidate.
-__device__ std::uint64_t rank_of(float choice, std::int32_t index) {
+constexpr int kMaxExperts = 1024;
+
+// Orders as the numbers do; 0 is below every candidate.
+__device__ std::uint32_t rank_of(float choice) {
   if (isnan(choice)) choice = -INFINITY;  // compares with nothing, yet is a valid expert
   const std::uint32_t bits = __float_as_uint(choice + 0.0F);  // -0 becomes 0
-  const std::uint32_t ordered = bits & 0x80000000U ? ~bits : bits | 0x80000000U;
-  return std::uint64_t{ordered} << 32U | (0xFFFFFFFFU - static_cast<std::uint32_t>(index));
-}
-
-__device__ std::uint64_t largest_of_warp(std::uint64_t value) {
-  for (int step = 16; step > 0; step /= 2) {
-    const std::uint64_t other = __shfl_xor_sync(kAllLanes, value, step);
-    value = other > value ? other : value;
-  }
-  return value;
+  return bits & 0x80000000U ? ~bits : bits | 0x80000000U;
 }
 
 // By one warp for one token: K rounds of a maximum over its ranks, kRanks in the registers of a
@@ -42,25 +35,30 @@ __device__ void choose_experts_of(const float* logits,           // [E]
     loaded[i] = e < num_experts ? __ldcg(logits + e) : 0.0F;
     biases[i] = e < num_experts ? __ldg(correction_bias + e) : 0.0F;
   }
-  std::uint64_t ranks[kRanks];
+  std::uint32_t ranks[kRanks];
 #pragma unroll
   for (int i = 0; i < kRanks; ++i) {
     const int e = lane + 32 * i;
     const float score = sigmoid(loaded[i]);
     if (e < num_experts) scores[e] = score;
-    ranks[i] = e < num_experts ? rank_of(score + biases[i], e) : 0;
+    ranks[i] = e < num_experts ? rank_of(score + biases[i]) : 0;
   }
   __syncwarp();
 
   float sum = 0.0F;
   for (int j = 0; j < top_k; ++j) {
-    std::uint64_t best = 0;
+    std::uint32_t best = 0;
 #pragma unroll
-    for (int i = 0; i < kRanks; ++i) best = ranks[i] > best ? ranks[i] : best;
-    best = largest_of_warp(best);
+    for (int i = 0; i < kRanks; ++i) best = max(best, ranks[i]);
+    best = __reduce_max_sync(kAllLanes, best);
+    std::uint32_t first = kMaxExperts;  // of equal ones the lower index
 #pragma unroll
-    for (int i = 0; i < kRanks; ++i) ranks[i] = ranks[i] == best ? 0 : ranks[i];
-    const auto id = static_cast<std::int32_t>(0xFFFFFFFFU - static_cast<std::uint32_t>(best));
+    for (int i = kRanks - 1; i >= 0; --i) {
+      if (ranks[i] == best) first = static_cast<std::uint32_t>(lane + 32 * i);
+    }
+    const auto id = static_cast<std::int32_t>(__reduce_min_sync(kAllLanes, first));
+#pragma unroll
+    for (int i = 0; i < kRanks; ++i) ranks[i] = lane + 32 * i == id ? 0 : ranks[i];
     const float score = scores[id];
     sum += score;
     if (lane == 0) {
@@ -221,8 +219,6 @@ void choose(const MoeRouteArgs& args, Context& context) {
                 args.router_logits.as<float>(), args.correction_bias.as<float>(), num_experts,
                 top_k, args.topk_ids.as<std::int32_t>(), args.topk_weights.as<float>());
 }
-
-constexpr std::int64_t kMaxExperts = 1024;
 
 void check_route(const MoeRouteArgs& args) {
   check(args);

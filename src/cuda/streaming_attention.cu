@@ -5,6 +5,7 @@
 // (key_products.cuh). The last block of a tile sums the parts, in their order.
 #include <algorithm>
 
+#include "cuda/bulk_copy.cuh"
 #include "cuda/key_products.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
@@ -12,7 +13,7 @@
 namespace m2::cuda {
 namespace {
 
-constexpr int kWarps = 4;
+constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
 constexpr float kLog2E = 1.4426950408889634F;
 
@@ -96,26 +97,45 @@ struct PartWeights {
   }
 };
 
-// Sums `count` partials in their order: into `to`, or normalised into the output without one.
+// Sums `count` partials in their order: into `to`, or normalised into the output without one. What
+// the threads sum is on its way before they know how much it counts: up to eight parts with one
+// wait, more of them eight at a time.
 template <int kRows, int kHeadDim>
 __device__ void merge(const AttentionView& args, const Tile& tile,
                       const Partial<kRows, kHeadDim>* parts, int count,
                       Partial<kRows, kHeadDim>* to) {
+  constexpr int kAhead = 8;
+  constexpr int kQuads = kHeadDim / 4;
   __shared__ PartWeights<kRows> found;
+  const auto load = [&](int index, int part) {
+    return part < count ? *reinterpret_cast<const float4*>(
+                              &parts[part].output[index / kQuads][index % kQuads * 4])
+                        : float4{};
+  };
+  float4 ahead[kAhead];
+#pragma unroll
+  for (int i = 0; i < kAhead; ++i)
+    ahead[i] = load(static_cast<int>(threadIdx.x) % (kRows * kQuads), i);
   found.find(parts, count);
-  for (int index = threadIdx.x; index < kRows * (kHeadDim / 4); index += kThreads) {
-    const int row = index / (kHeadDim / 4);
-    const int dim = index % (kHeadDim / 4) * 4;
+  for (int index = threadIdx.x; index < kRows * kQuads; index += kThreads) {
+    const int row = index / kQuads;
+    const int dim = index % kQuads * 4;
     if (!tile.has(row)) continue;
     float4 output = {};
-#pragma unroll 8
-    for (int i = 0; i < count; ++i) {
-      const float4 part = *reinterpret_cast<const float4*>(&parts[i].output[row][dim]);
-      const float weight = found.weights[i][row];
-      output.x += part.x * weight;
-      output.y += part.y * weight;
-      output.z += part.z * weight;
-      output.w += part.w * weight;
+    for (int first = 0; first < count; first += kAhead) {
+      if (first > 0 || index >= kThreads) {
+#pragma unroll
+        for (int i = 0; i < kAhead; ++i) ahead[i] = load(index, first + i);
+      }
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+        if (first + i >= count) break;
+        const float weight = found.weights[first + i][row];
+        output.x += ahead[i].x * weight;
+        output.y += ahead[i].y * weight;
+        output.z += ahead[i].z * weight;
+        output.w += ahead[i].w * weight;
+      }
     }
     if (to != nullptr) {
       *reinterpret_cast<float4*>(&to->output[row][dim]) = output;
@@ -181,6 +201,17 @@ __device__ void fill_queries(const AttentionView& args, const Tile& tile, SplitQ
   }
 }
 
+// Brings a warp's first keys and values into the second cache, where those that the kernel before
+// still writes stay right.
+template <int kHeadDim>
+__device__ void prefetch_keys(const AttentionView& args, const Tile& tile, int first_key) {
+  constexpr int kBytes = kKeys * kHeadDim * static_cast<int>(sizeof(__nv_bfloat16));
+  if (threadIdx.x % 32 != 0) return;
+  const std::int64_t at = args.cache_row(tile.sequence, tile.kv_head, first_key) * (kBytes / kKeys);
+  prefetch_bulk(static_cast<const char*>(args.keys) + at, kBytes);
+  prefetch_bulk(static_cast<const char*>(args.values) + at, kBytes);
+}
+
 // What the rows of this lane see; begin and end: what any row of the tile does.
 template <int kTiles>
 __device__ Ranges<kTiles> find_ranges(const AttentionView& args, const Tile& tile, int& begin,
@@ -210,7 +241,7 @@ __device__ Ranges<kTiles> find_ranges(const AttentionView& args, const Tile& til
 
 // Grid: x parts of the keys, y sequences and KV heads, z tiles of 8 kTiles rows.
 template <int kTiles, int kHeadDim>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kTiles == 1 ? 2 : 1)
     streaming_attention_kernel(AttentionView args, Partial<8 * kTiles, kHeadDim>* partials,
                                int* counters) {
   constexpr int kRows = 8 * kTiles;
@@ -224,10 +255,6 @@ __global__ void __launch_bounds__(kThreads)
   int begin = 0;
   int end = 0;
   const Ranges<kTiles> ranges = find_ranges<kTiles>(args, tile, begin, end);
-  begin_kernel();
-  fill_queries<kRows, kHeadDim>(args, tile, quads);
-  __syncthreads();
-
   // Parts of whole key groups, as even as can be.
   const int first_group = begin / kKeys;
   const std::int64_t num_groups = max(0, (end + kKeys - 1) / kKeys - first_group);
@@ -235,11 +262,16 @@ __global__ void __launch_bounds__(kThreads)
   const auto part = static_cast<int>(blockIdx.x);
   const int part_begin = first_group + static_cast<int>(num_groups * part / num_parts);
   const int part_end = first_group + static_cast<int>(num_groups * (part + 1) / num_parts);
+  const int own_group = part_begin + static_cast<int>(threadIdx.x) / 32;
+  if (own_group < part_end) prefetch_keys<kHeadDim>(args, tile, own_group * kKeys);
+  begin_kernel();
+  fill_queries<kRows, kHeadDim>(args, tile, quads);
+  __syncthreads();
+
   Accumulator<kTiles, kHeadDim> acc = {};
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) acc.largest[i][0] = acc.largest[i][1] = -INFINITY;
-  for (int group = part_begin + static_cast<int>(threadIdx.x) / 32; group < part_end;
-       group += kWarps) {
+  for (int group = own_group; group < part_end; group += kWarps) {
     KeyValues<kHeadDim> cached;
     cached.load(args, tile, group * kKeys, end);
 #pragma unroll
@@ -269,10 +301,11 @@ void launch(const AttentionArgs& args, Context& context) {
   const std::int64_t group = view.num_heads / view.num_kv_heads;
   const std::int64_t row_tiles = (args.max_queries * group + kRows - 1) / kRows;
   const std::int64_t heads = std::int64_t{view.num_seqs} * view.num_kv_heads;
-  // Enough blocks to fill the device three times over, of at least a key group for every warp.
-  const std::int64_t wanted = 3 * context.num_sms / (heads * row_tiles) + 1;
-  const std::int64_t most =
-      std::min<std::int64_t>(args.max_context_len / (kWarps * kKeys) + 1, kMaxParts);
+  // As many blocks as the device holds at once, two on a multiprocessor, each with at least a key
+  // group for every warp.
+  const std::int64_t wanted = 2 * context.num_sms / (heads * row_tiles);
+  const std::int64_t most = std::min<std::int64_t>(
+      (args.max_context_len + kWarps * kKeys - 1) / (kWarps * kKeys), kMaxParts);
   const std::int64_t parts = std::clamp<std::int64_t>(wanted, 1, most);
   RowPartial* partials = nullptr;
   int* counters = nullptr;

@@ -56,6 +56,12 @@ __device__ inline void copy_bulk(std::uint32_t shared, const void* global, int n
       : "memory");
 }
 
+/// Into the second cache; address and size multiples of sixteen.
+__device__ inline void prefetch_bulk(const void* global, int num_bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(num_bytes)
+               : "memory");
+}
+
 #else  // never launched there: see Context::has_bulk_copies
 
 __device__ inline void init_barrier(std::uint32_t, int) {}
@@ -64,6 +70,7 @@ __device__ inline void arrive(std::uint32_t) {}
 __device__ inline void arrive_expecting(std::uint32_t, int) {}
 __device__ inline void await_phase(std::uint32_t, int) {}
 __device__ inline void copy_bulk(std::uint32_t, const void*, int, std::uint32_t) {}
+__device__ inline void prefetch_bulk(const void*, int) {}
 
 #endif
 

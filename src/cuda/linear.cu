@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
+#include "cuda/few_tokens_linear.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 #include "cuda/stream_linear.h"
@@ -119,12 +120,10 @@ void check_products(std::span<const LinearArgs> products) {
 void linear(const LinearArgs& args, Context& context) { linears({&args, 1}, context); }
 
 void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products, Context& context) {
-  constexpr std::int64_t kFewTokens = 8;  // more would be normed by too many blocks again
   check(norm);
   check_products(products);
-  const std::int64_t num_tokens = norm.input.shape[0];
-  if (num_tokens == 0) return;
-  if (num_tokens <= kFewTokens && stream_linears(products, &norm, context)) {
+  if (norm.input.shape[0] == 0) return;
+  if (few_tokens_linears(products, &norm, context)) {
     return check_launch("norm_linears");
   }
   if (!products.empty() && sm90::fits_linears(products, context)) {
@@ -142,7 +141,9 @@ void linears(std::span<const LinearArgs> products, Context& context) {
     sm90::linears(products, nullptr, context);
     return check_launch("linear");
   }
-  if (stream_linears(products, nullptr, context)) return check_launch("linear");
+  if (few_tokens_linears(products, nullptr, context) || stream_linears(products, context)) {
+    return check_launch("linear");
+  }
   if (products.size() == 1) {
     plain_linear(products.front(), context);
   } else {

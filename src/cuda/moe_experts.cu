@@ -30,10 +30,12 @@ class MoeExpertsCall {
     const ExpertWeights& first = args_.experts.front();
     const bool fits = context_.has_bulk_copies && fits_stream(first.gate) &&
                       fits_stream(first.up) && fits_stream(first.down) &&
-                      first.down.dtype == first.gate.dtype;
+                      first.down.dtype == first.gate.dtype &&
+                      pieces_of_warp(stream_shape(first.gate)) > 0 &&
+                      pieces_of_warp(stream_shape(first.down)) > 0;
     for_weight_type(first.gate.dtype, [&](auto tag) {
       if constexpr (tag.value != DType::kF32) {
-        if (fits && run_stream<tag.value>()) return;
+        if (fits) return run_stream<tag.value>();
       }
       run_plain();
     });
@@ -41,18 +43,18 @@ class MoeExpertsCall {
   }
 
  private:
-  // False where a multiprocessor has no room for the activations.
   template <DType kType>
-  bool run_stream() {
-    const ExpertPlans plans = plan_experts<kType>(args_, context_);
-    if (plans.gate_up.tokens == 0 || plans.down.tokens == 0) return false;
-    const ExpertGroupsView groups = group_by_expert(args_, plans.tile_tokens, context_);
-    const StreamExperts call = {.args = args_, .table = table_, .groups = groups, .inner = inner_};
-    stream_gate_up<kType>(call, plans.gate_up, context_);
-    if (num_tokens_ == 1 && one_token_down<kType>(call, context_)) return true;
-    stream_down<kType>(call, plans.down, down(), context_);
+  void run_stream() {
+    const int tile_tokens = tile_tokens_of<kType>(args_);
+    const StreamExperts call = {.args = args_,
+                                .table = table_,
+                                .groups = group_by_expert(args_, tile_tokens, context_),
+                                .tile_tokens = tile_tokens,
+                                .inner = inner_};
+    stream_gate_up<kType>(call, context_);
+    if (num_tokens_ == 1 && one_token_down<kType>(call, context_)) return;
+    stream_down<kType>(call, down(), context_);
     combine();
-    return true;
   }
 
   void run_plain() {

@@ -1,9 +1,9 @@
-// The experts of a layer through the weight rings (row_stream.cuh).
+// The experts of a layer for few tokens each (row_ring.cuh).
 #pragma once
 
 #include "cuda/expert_groups.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/row_stream.cuh"
+#include "cuda/row_products.cuh"
 #include "cuda/shared_memory.h"
 
 namespace m2::cuda {
@@ -13,73 +13,122 @@ struct StreamExperts {
   const MoeExpertsArgs& args;
   const ExpertPointers* table;  // [E]
   ExpertGroupsView groups;
-  float* inner;  // [T * K, I]
+  int tile_tokens;  // slots of a group that share a reading of the weights: 8 or 16
+  float* inner;     // [T * K, I]
+
+  /// A block loads the tokens of another expert seldom where most of its units are neighbours.
+  [[nodiscard]] UnitShares shares(int chunk) const {
+    const bool one_token = groups.tiles == nullptr;
+    return {nullptr, one_token ? 1 : chunk, one_token ? 0.0F : 0.8F};
+  }
 };
+
+constexpr int kGateUpChunk = 4;  // units
+constexpr int kDownChunk = 8;
 
 struct GateUp {
   const float* hidden_states;     // [T, H]
   const ExpertPointers* experts;  // [E]
   ExpertGroupsView groups;
-  StreamShape shape;  // [I, H]
+  StreamShape shape;       // [I, H]
+  StreamShape down_shape;  // [H, I]
   Activation activation;
   float* inner;  // [T * K, I]
   int top_k;
-  StreamPlan plan;
+  RowPlan plan;
 };
 
-// inner = act(gate x) * up x. A unit is eight rows of both matrices and a tile of slots; the upper
-// rows of the mma are gate's, the lower ones up's.
-template <DType kType, int kColumns>
-__global__ void __launch_bounds__(kStreamThreads, 1) gate_up_kernel(const GateUp args) {
-  constexpr int kRows = kTileRows / 2;
-  using Sums = BlockSums<1, kColumns>;
+// While the last weights of gate and up come, what the block with this number of the kernel after
+// asks for first, for a batch of one token: eight rows of down of every expert.
+__device__ inline void prefetch_down(const GateUp& args) {
+  const int first_row = static_cast<int>(blockIdx.x) * kTileOfRows;
+  const int i = static_cast<int>(threadIdx.x) % 32;
+  if (i >= args.groups.count() || first_row >= args.down_shape.rows) return;
+  const ExpertPointers& expert = args.experts[args.groups.tile(i).expert];
+  const RowStage stage =
+      row_stage(args.down_shape, expert.down, nullptr, first_row, kTileOfRows, 0);
+  prefetch_bulk(stage.data, stage.rows * args.down_shape.row_bytes);
+}
+
+// The expert of a tile, looked up ahead of its turn.
+struct PreparedTile {
+  ExpertPointers expert;
+  int tile;
+};
+
+// Of the tile that a unit belongs to.
+__device__ inline PreparedTile prepare_tile(const ExpertPointers* experts,
+                                            const ExpertGroupsView& groups, int tile) {
+  return {experts[groups.tile(tile).expert], tile};
+}
+
+template <int kPieces>
+struct GateUpSource {
+  const GateUp& args;
+  int row_units;
+
+  __device__ PreparedTile prepare(int unit) const {
+    return prepare_tile(args.experts, args.groups, unit / row_units);
+  }
+  __device__ RowStage stage_of(PreparedTile& prepared, int unit, int stage) const {
+    constexpr int kStages = kTileStages<kPieces>;
+    const UnitPosition position(unit, row_units);
+    if (position.outer != prepared.tile) {
+      prepared = prepare_tile(args.experts, args.groups, position.outer);
+    }
+    const ExpertPointers& expert = prepared.expert;
+    const bool is_gate = stage < kStages;
+    return row_stage(args.shape, is_gate ? expert.gate : expert.up,
+                     is_gate ? expert.gate_scale : expert.up_scale, position.inner * kTileOfRows,
+                     kTileOfRows, stage % kStages);
+  }
+};
+
+// inner = act(gate x) * up x. A unit is eight rows of both matrices and a tile of slots.
+template <DType kType, int kTokens, int kPieces>
+__global__ void __launch_bounds__(kRowThreads, 1) gate_up_kernel(const GateUp args) {
+  using Tokens = TokenFragments<kType, kTokens, kPieces>;
+  using Sums = WarpSums<2, kTokens>;
   extern __shared__ uint4 shared[];
-  const StreamMemory<kType, 1, kColumns> memory(shared, args.shape.cols, args.plan.tokens);
-  WeightRing<kType> ring(memory.ring, args.plan.slots);
+  RowRing<kType> ring(reinterpret_cast<char*>(shared) + Sums::kBytes, args.plan.slots,
+                      args.plan.slot_bytes);
   __syncthreads();
   await_earlier_kernels();
   release_next_kernel();  // now: the down kernel takes the experts' choice for made
-  const int row_units = (args.shape.rows + kRows - 1) / kRows;
-  const Span units = share_of(std::int64_t{args.groups.count()} * row_units,
-                              static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  if (is_asking_warp()) {
-    return ask_for_tiles(ring, args.shape, units, row_units, [&](const UnitPosition& position) {
-      const ExpertPointers& expert = args.experts[args.groups.tile(position.outer).expert];
-      const int first_row = position.inner * kRows;
-      return lane_source(args.shape, {expert.gate, expert.gate_scale, first_row},
-                         {expert.up, expert.up_scale, first_row});
-    });
+  const int row_units = (args.shape.rows + kTileOfRows - 1) / kTileOfRows;
+  if (is_asker()) {
+    ring.ask(args.plan.shares, args.groups.count() * row_units, 2 * kTileStages<kPieces>,
+             args.shape.row_bytes, GateUpSource<kPieces>{args, row_units});
+    if (args.groups.tiles == nullptr) prefetch_down(args);
+    return;
   }
-  TokenRows<kType> tokens(memory.rows, args.shape.cols, args.plan.tokens);
-  Sums block_sums(memory.sums);
+  Tokens tokens;
+  Sums warp_sums(reinterpret_cast<char*>(shared));
   ExpertTile slots = {};
   int tile = -1;
-  UnitPosition position(units.begin, row_units);
-  for (int unit = units.begin; unit < units.end; ++unit, position.advance(row_units)) {
+  for (int unit = ring.next_unit(); unit >= 0; unit = ring.next_unit()) {
+    const UnitPosition position(unit, row_units);
     if (position.outer != tile) {
+      const bool same = args.groups.tiles == nullptr && tile >= 0;  // the only token
       tile = position.outer;
       slots = args.groups.tile(tile);
       const auto row_of = [&](int i) {
         const std::int64_t token = args.groups.slot(slots.first + i) / args.top_k;
         return args.hidden_states + token * args.shape.cols;
       };
-      const bool same = args.groups.tiles == nullptr && unit > units.begin;  // the only token
-      if (!same) tokens.fill(row_of, slots.count, {});
+      if (!same) tokens.fill(row_of, slots.count, args.shape.cols);
     }
-    LaneSums sums[1][Sums::kColumnTiles] = {};
-    multiply_tile(ring, args.shape, tokens, slots.count, sums[0]);
-    block_sums.exchange(sums);
-    const int first_row = position.inner * kRows;
-    for (int i = threadIdx.x; i < kRows * slots.count; i += kMultiplyThreads) {
-      const int row = i % kRows;
-      const int token = i / kRows;
-      if (first_row + row >= args.shape.rows) continue;
-      const float gate = tokens.scale(token) * block_sums.sum(0, row, token);
-      const float up = tokens.scale(token) * block_sums.sum(0, kRows + row, token);
-      const std::int64_t slot = args.groups.slot(slots.first + token);
-      args.inner[slot * args.shape.rows + first_row + row] =
-          device_activate(args.activation, gate) * up;
-    }
+    float sums[2][Tokens::kSums] = {};
+    multiply_tiles(ring, args.shape, tokens, sums);
+    warp_sums.exchange(sums);
+    const int row = static_cast<int>(threadIdx.x) % kTileOfRows;
+    const int token = static_cast<int>(threadIdx.x) / kTileOfRows;
+    const int at = position.inner * kTileOfRows + row;
+    if (token >= slots.count || at >= args.shape.rows) continue;
+    const float gate = warp_sums.sum(0, row, token);
+    const float up = warp_sums.sum(1, row, token);
+    const std::int64_t slot = args.groups.slot(slots.first + token);
+    args.inner[slot * args.shape.rows + at] = device_activate(args.activation, gate) * up;
   }
 }
 
@@ -89,66 +138,86 @@ struct Down {
   ExpertGroupsView groups;
   StreamShape shape;  // [H, I]
   float* down;        // [T * K, H]
-  StreamPlan plan;
+  RowPlan plan;
 };
 
 constexpr int kDownTiles = 2;
 
+/// Tiles of down that a stage takes: narrow rows of both come with one copy.
+template <int kPieces>
+constexpr int kDownStageTiles = kPieces == 1 ? kDownTiles : 1;
+
+template <int kPieces>
+struct DownSource {
+  static constexpr int kStageRows = kDownStageTiles<kPieces> * kTileOfRows;
+  const Down& args;
+  int row_units;
+
+  __device__ PreparedTile prepare(int unit) const {
+    return prepare_tile(args.experts, args.groups, unit / row_units);
+  }
+  __device__ RowStage stage_of(PreparedTile& prepared, int unit, int stage) const {
+    const UnitPosition position(unit, row_units);
+    if (position.outer != prepared.tile) {
+      prepared = prepare_tile(args.experts, args.groups, position.outer);
+    }
+    // A tile beyond the last row is the last tile again; its sums go nowhere.
+    const int first_row =
+        min(position.inner * kDownTiles * kTileOfRows + stage / kTileStages<kPieces> * kTileOfRows,
+            (args.shape.rows - 1) / kTileOfRows * kTileOfRows);
+    return row_stage(args.shape, prepared.expert.down, prepared.expert.down_scale, first_row,
+                     kStageRows, stage % kTileStages<kPieces>);
+  }
+};
+
 // The rows of expert_down, one for each slot. A unit is two tiles of rows and a tile of slots. The
 // kernel before it, gate_up, lets it start when the experts are known: it asks for their weights at
 // once.
-template <DType kType, int kColumns>
-__global__ void __launch_bounds__(kStreamThreads, 1) down_kernel(const Down args) {
-  constexpr int kRows = kDownTiles * kTileRows;
-  using Sums = BlockSums<kDownTiles, kColumns>;
+template <DType kType, int kTokens, int kPieces>
+__global__ void __launch_bounds__(kRowThreads, 1) down_kernel(const Down args) {
+  constexpr int kRows = kDownTiles * kTileOfRows;
+  constexpr int kStageRows = kDownStageTiles<kPieces> * kTileOfRows;
+  using Tokens = TokenFragments<kType, kTokens, kPieces>;
+  using Sums = WarpSums<kDownTiles, kTokens>;
   extern __shared__ uint4 shared[];
-  const StreamMemory<kType, kDownTiles, kColumns> memory(shared, args.shape.cols, args.plan.tokens);
-  WeightRing<kType> ring(memory.ring, args.plan.slots);
+  RowRing<kType> ring(reinterpret_cast<char*>(shared) + Sums::kBytes, args.plan.slots,
+                      args.plan.slot_bytes);
   __syncthreads();
   const int row_units = (args.shape.rows + kRows - 1) / kRows;
-  const Span units = share_of(std::int64_t{args.groups.count()} * row_units,
-                              static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  if (is_asking_warp()) {
-    return ask_for_tiles(
-        ring, args.shape, {units.begin * kDownTiles, units.end * kDownTiles},
-        row_units * kDownTiles, [&](const UnitPosition& position) {
-          const ExpertPointers& expert = args.experts[args.groups.tile(position.outer).expert];
-          const int first_row = position.inner * kTileRows;
-          return lane_source(args.shape, {expert.down, expert.down_scale, first_row},
-                             {expert.down, expert.down_scale, first_row + kTileRows / 2});
-        });
+  if (is_asker()) {
+    constexpr int kStages = kRows / kStageRows * kTileStages<kPieces>;
+    return ring.ask(args.plan.shares, args.groups.count() * row_units, kStages,
+                    args.shape.row_bytes, DownSource<kPieces>{args, row_units});
   }
   begin_kernel();
-  TokenRows<kType> tokens(memory.rows, args.shape.cols, args.plan.tokens);
-  Sums block_sums(memory.sums);
+  Tokens tokens;
+  Sums warp_sums(reinterpret_cast<char*>(shared));
   ExpertTile slots = {};
   int tile = -1;
-  UnitPosition position(units.begin, row_units);
-  for (int unit = units.begin; unit < units.end; ++unit, position.advance(row_units)) {
+  for (int unit = ring.next_unit(); unit >= 0; unit = ring.next_unit()) {
+    const UnitPosition position(unit, row_units);
     if (position.outer != tile) {
       tile = position.outer;
       slots = args.groups.tile(tile);
       const auto row_of = [&](int i) {
-        const std::int64_t slot = args.groups.slot(slots.first + i);
-        return args.inner + slot * args.shape.cols;
+        return args.inner + std::int64_t{args.groups.slot(slots.first + i)} * args.shape.cols;
       };
-      tokens.fill(row_of, slots.count, {});
+      tokens.fill(row_of, slots.count, args.shape.cols);
     }
-    LaneSums sums[kDownTiles][Sums::kColumnTiles] = {};
-#pragma unroll
-    for (int m = 0; m < kDownTiles; ++m) {
-      multiply_tile(ring, args.shape, tokens, slots.count, sums[m]);
+    float sums[kDownTiles][Tokens::kSums] = {};
+    if constexpr (kDownStageTiles<kPieces> == kDownTiles) {
+      multiply_stage<0>(ring, stage_width(args.shape, 0), tokens, sums);
+    } else {
+      multiply_tiles(ring, args.shape, tokens, sums);
     }
-    block_sums.exchange(sums);
-    const int first_row = position.inner * kRows;
-    for (int i = threadIdx.x; i < kRows * slots.count; i += kMultiplyThreads) {
-      const int row = i % kRows;
-      const int token = i / kRows;
-      if (first_row + row >= args.shape.rows) continue;
-      const std::int64_t slot = args.groups.slot(slots.first + token);
-      args.down[slot * args.shape.rows + first_row + row] =
-          tokens.scale(token) * block_sums.sum(row / kTileRows, row % kTileRows, token);
-    }
+    warp_sums.exchange(sums);
+    const int row = static_cast<int>(threadIdx.x) % kRows;
+    const int token = static_cast<int>(threadIdx.x) / kRows;
+    const int at = position.inner * kRows + row;
+    if (token >= slots.count || at >= args.shape.rows) continue;
+    const std::int64_t slot = args.groups.slot(slots.first + token);
+    args.down[slot * args.shape.rows + at] =
+        warp_sums.sum(row / kTileOfRows, row % kTileOfRows, token);
   }
 }
 
@@ -160,142 +229,169 @@ struct OneTokenDown {
   StreamShape shape;              // [H, I]
   float* output;                  // [H]
   int top_k;
-  StreamPlan plan;
+  RowPlan plan;
 };
 
-// A unit is eight rows of all the experts of the token, taken in pairs: the first on the upper rows
-// of the mma with the first column of tokens, the second on the lower rows with the second column.
-// Their sums meet with the router's weights in registers: no pass through memory.
-template <DType kType>
-__global__ void __launch_bounds__(kStreamThreads, 1)
-    one_token_down_kernel(const OneTokenDown args) {
-  constexpr int kRows = kTileRows / 2;
-  extern __shared__ uint4 shared[];
-  __shared__ float partial[2][kStreamWarps][kRows];
-  const StreamMemory<kType, 1, 2> memory(shared, args.shape.cols, args.top_k);
-  WeightRing<kType> ring(memory.ring, args.plan.slots);
-  __syncthreads();
-  const int row_units = (args.shape.rows + kRows - 1) / kRows;
-  const Span units = share_of(row_units, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  const int pairs = (args.top_k + 1) / 2;
-  if (is_asking_warp()) {
-    const auto half_tile = [&](int choice, int row_unit) {
-      // An odd last one is its own partner, which counts nothing.
-      const ExpertPointers& expert = args.experts[args.topk_ids[min(choice, args.top_k - 1)]];
-      return HalfTile{expert.down, expert.down_scale, row_unit * kRows};
-    };
-    return ask_for_tiles(ring, args.shape, {units.begin * pairs, units.end * pairs}, pairs,
-                         [&](const UnitPosition& position) {
-                           return lane_source(args.shape,
-                                              half_tile(2 * position.inner, position.outer),
-                                              half_tile(2 * position.inner + 1, position.outer));
-                         });
+template <int kPieces>
+struct OneTokenDownSource {
+  const OneTokenDown& args;
+
+  // A lane keeps the matrix of the choice with its number.
+  __device__ ExpertPointers prepare(int) const {
+    const int choice = min(static_cast<int>(threadIdx.x) % 32, args.top_k - 1);
+    return args.experts[args.topk_ids[choice]];
   }
-  begin_kernel();
-  TokenRows<kType> tokens(memory.rows, args.shape.cols, args.top_k);
-  tokens.fill([&](int i) { return args.inner + std::int64_t{i} * args.shape.cols; }, args.top_k,
-              {});
+  __device__ RowStage stage_of(const ExpertPointers& own, int unit, int stage) const {
+    const int choice = stage / kTileStages<kPieces>;
+    const auto of_choice = [&](const void* pointer) {
+      return __shfl_sync(kAllLanes, reinterpret_cast<unsigned long long>(pointer), choice);
+    };
+    return row_stage(args.shape, reinterpret_cast<const void*>(of_choice(own.down)),
+                     reinterpret_cast<const float*>(of_choice(own.down_scale)), unit * kTileOfRows,
+                     kTileOfRows, stage % kTileStages<kPieces>);
+  }
+};
+
+// A unit is eight rows of all the experts of the token. Their inner rows are the tokens of the mma;
+// of its sums those of an expert with its own row count, and meet with the router's weights in
+// registers: no pass through memory.
+template <DType kType, int kPieces>
+__global__ void __launch_bounds__(kRowThreads, 1) one_token_down_kernel(const OneTokenDown args) {
+  using Tokens = TokenFragments<kType, kTileTokens, kPieces>;
+  extern __shared__ uint4 shared[];
+  __shared__ float partial[2][kStreamWarps][kTileOfRows];
+  RowRing<kType> ring(shared, args.plan.slots, args.plan.slot_bytes);
+  __syncthreads();
+  if (is_asker()) {
+    const int row_units = (args.shape.rows + kTileOfRows - 1) / kTileOfRows;
+    return ring.ask(args.plan.shares, row_units, args.top_k * kTileStages<kPieces>,
+                    args.shape.row_bytes, OneTokenDownSource<kPieces>{args});
+  }
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int unit = units.begin; unit < units.end; ++unit) {
-    float sum = 0.0F;
-    for (int first = 0; first < args.top_k; first += 2) {
-      const int second = min(first + 1, args.top_k - 1);
-      LaneSums sums = {};
-      for (int stage = 0; stage < args.shape.stages(); ++stage) {
-        ring.pop(stage_bytes(args.shape, stage), [&](const TilePiece& rows) {
-          const int token = lane < 4 ? first : second;
-          multiply<kType>(rows, tokens.load_token(stage * kStreamWarps + warp, token), sums);
-        });
-      }
-      sum += args.topk_weights[first] * tokens.scale(first) * sums[0];
-      if (second > first) sum += args.topk_weights[second] * tokens.scale(second) * sums[3];
+  const int own = lane / 4;  // choice
+  const float weight = own < args.top_k ? args.topk_weights[own] : 0.0F;
+  begin_kernel();
+  Tokens tokens;
+  tokens.fill([&](int i) { return args.inner + std::int64_t{i} * args.shape.cols; }, args.top_k,
+              args.shape.cols);
+  int buffer = 0;
+  for (int unit = ring.next_unit(); unit >= 0; unit = ring.next_unit(), buffer ^= 1) {
+    float2 sum = {};
+    for (int choice = 0; choice < args.top_k; ++choice) {
+      float sums[1][Tokens::kSums] = {};
+      multiply_tiles(ring, args.shape, tokens, sums);
+      if (choice == own) sum = {weight * sums[0][0], weight * sums[0][1]};
     }
-    float(&sums_of_warps)[kStreamWarps][kRows] = partial[(unit - units.begin) % 2];
-    if (lane % 4 == 0) sums_of_warps[warp][lane / 4] = sum;
+    for (int lanes = 4; lanes < 32; lanes *= 2) {
+      sum.x += __shfl_xor_sync(kAllLanes, sum.x, lanes);
+      sum.y += __shfl_xor_sync(kAllLanes, sum.y, lanes);
+    }
+    float(&sums_of_warps)[kStreamWarps][kTileOfRows] = partial[buffer];
+    if (lane < 4) {
+      sums_of_warps[warp][2 * lane] = sum.x;
+      sums_of_warps[warp][2 * lane + 1] = sum.y;
+    }
     sync_stream_warps();
-    const int row = unit * kRows + static_cast<int>(threadIdx.x);
-    if (threadIdx.x >= kRows || row >= args.shape.rows) continue;
+    const int row = unit * kTileOfRows + static_cast<int>(threadIdx.x);
+    if (threadIdx.x >= kTileOfRows || row >= args.shape.rows) continue;
     float total = 0.0F;
     for (int i = 0; i < kStreamWarps; ++i) total += sums_of_warps[i][threadIdx.x];
     args.output[row] += total;
   }
 }
 
-struct ExpertPlans {
-  StreamPlan gate_up;
-  StreamPlan down;
-  int tile_tokens = 0;
-};
-
-/// How many tokens of an expert share a reading of its weights.
+/// Slots of an expert that share a reading of its weights; their activations stay in registers.
 template <DType kType>
-ExpertPlans plan_experts(const MoeExpertsArgs& args, const Context& context) {
+int tile_tokens_of(const MoeExpertsArgs& args) {
   constexpr int kFewTokens = 16;  // of the batch: hardly any expert has more than a tile of eight
-  const std::int64_t num_tokens = args.hidden_states.shape[0];
-  const int wanted = num_tokens == 1 ? 1 : num_tokens <= kFewTokens ? 8 : 16;
   const ExpertWeights& first = args.experts.front();
-  const auto cols = [](const WeightView& weight) { return static_cast<int>(weight.cols); };
-  ExpertPlans plans = {plan_stream<kType, 1>(cols(first.gate), wanted, context),
-                       plan_stream<kType, kDownTiles>(cols(first.down), wanted, context)};
-  plans.tile_tokens = std::min(plans.gate_up.tokens, plans.down.tokens);
-  return plans;
+  const int pieces =
+      std::max(pieces_of_warp(stream_shape(first.gate)), pieces_of_warp(stream_shape(first.down)));
+  constexpr int kMostPieces = kType == DType::kBF16 ? 0 : kType == DType::kF8E4M3 ? 2 : 4;
+  const bool many = args.hidden_states.shape[0] > kFewTokens && pieces <= kMostPieces;
+  return many ? 2 * kTileTokens : kTileTokens;
 }
 
-template <DType kType>
-void stream_gate_up(const StreamExperts& call, const StreamPlan& plan, Context& context) {
-  const GateUp args = {.hidden_states = call.args.hidden_states.as<float>(),
-                       .experts = call.table,
-                       .groups = call.groups,
-                       .shape = stream_shape(call.args.experts.front().gate),
-                       .activation = call.args.activation,
-                       .inner = call.inner,
-                       .top_k = static_cast<int>(call.args.topk_ids.shape[1]),
-                       .plan = plan};
-  for_columns(plan.columns, [&](auto columns) {
-    const auto kernel = gate_up_kernel<kType, columns()>;
-    allow_shared_memory(kernel, plan.num_bytes);
-    launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), kStreamThreads,
-                  plan.num_bytes, args);
+/// Calls body(integral_constant of the tokens, integral_constant of the pieces).
+template <DType kType, typename Body>
+void for_tile(int tile_tokens, const StreamShape& shape, const Body& body) {
+  for_pieces(pieces_of_warp(shape), [&](auto pieces) {
+    constexpr bool kHasMany =
+        kType != DType::kBF16 && (kType != DType::kF8E4M3 || pieces.value <= 2);
+    if constexpr (kHasMany) {
+      if (tile_tokens > kTileTokens) {
+        return body(std::integral_constant<int, 2 * kTileTokens>(), pieces);
+      }
+    }
+    body(std::integral_constant<int, kTileTokens>(), pieces);
   });
 }
 
 template <DType kType>
-void stream_down(const StreamExperts& call, const StreamPlan& plan, float* down, Context& context) {
-  const Down args = {.inner = call.inner,
-                     .experts = call.table,
-                     .groups = call.groups,
-                     .shape = stream_shape(call.args.experts.front().down),
-                     .down = down,
-                     .plan = plan};
-  for_columns(plan.columns, [&](auto columns) {
-    const auto kernel = down_kernel<kType, columns()>;
-    allow_shared_memory(kernel, plan.num_bytes);
-    launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), kStreamThreads,
-                  plan.num_bytes, args);
+void stream_gate_up(const StreamExperts& call, Context& context) {
+  const ExpertWeights& first = call.args.experts.front();
+  GateUp args = {.hidden_states = call.args.hidden_states.as<float>(),
+                 .experts = call.table,
+                 .groups = call.groups,
+                 .shape = stream_shape(first.gate),
+                 .down_shape = stream_shape(first.down),
+                 .activation = call.args.activation,
+                 .inner = call.inner,
+                 .top_k = static_cast<int>(call.args.topk_ids.shape[1]),
+                 .plan = {}};
+  for_tile<kType>(call.tile_tokens, args.shape, [&](auto tokens, auto pieces) {
+    args.plan = plan_rows<kType>(args.shape, kTileOfRows, WarpSums<2, tokens.value>::kBytes,
+                                 call.shares(kGateUpChunk), context);
+    const auto kernel = gate_up_kernel<kType, tokens.value, pieces.value>;
+    allow_shared_memory(kernel, args.plan.num_bytes);
+    launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), kRowThreads,
+                  args.plan.num_bytes, args);
   });
 }
 
-/// Down and the weighted sum for a batch of one token; false where the chosen experts' activations
-/// do not fit a block.
+template <DType kType>
+void stream_down(const StreamExperts& call, float* down, Context& context) {
+  Down args = {.inner = call.inner,
+               .experts = call.table,
+               .groups = call.groups,
+               .shape = stream_shape(call.args.experts.front().down),
+               .down = down,
+               .plan = {}};
+  for_tile<kType>(call.tile_tokens, args.shape, [&](auto tokens, auto pieces) {
+    args.plan = plan_rows<kType>(args.shape, kDownStageTiles<pieces.value> * kTileOfRows,
+                                 WarpSums<kDownTiles, tokens.value>::kBytes,
+                                 call.shares(kDownChunk), context);
+    const auto kernel = down_kernel<kType, tokens.value, pieces.value>;
+    allow_shared_memory(kernel, args.plan.num_bytes);
+    launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), kRowThreads,
+                  args.plan.num_bytes, args);
+  });
+}
+
+/// Down and the weighted sum for a batch of one token; false where it chose more experts than the
+/// mma has rows.
 template <DType kType>
 bool one_token_down(const StreamExperts& call, Context& context) {
-  const StreamShape shape = stream_shape(call.args.experts.front().down);
   const auto top_k = static_cast<int>(call.args.topk_ids.shape[1]);
-  const StreamPlan plan = plan_columns<kType, 1, 2>(shape.cols, top_k, kShortRing, context);
-  if (plan.tokens == 0) return false;
-  const auto kernel = one_token_down_kernel<kType>;
-  allow_shared_memory(kernel, plan.num_bytes);
-  launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), kStreamThreads,
-                plan.num_bytes,
-                {.inner = call.inner,
-                 .experts = call.table,
-                 .topk_ids = call.args.topk_ids.as<std::int32_t>(),
-                 .topk_weights = call.args.topk_weights.as<float>(),
-                 .shape = shape,
-                 .output = call.args.output.as<float>(),
-                 .top_k = top_k,
-                 .plan = plan});
+  if (top_k > kTileTokens) return false;
+  const StreamShape shape = stream_shape(call.args.experts.front().down);
+  const RowPlan plan = plan_rows<kType>(shape, kTileOfRows, 0,
+                                        {.counter = nullptr, .chunk = 1, .own = 0.0F}, context);
+  for_pieces(pieces_of_warp(shape), [&](auto pieces) {
+    const auto kernel = one_token_down_kernel<kType, pieces.value>;
+    allow_shared_memory(kernel, plan.num_bytes);
+    launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), kRowThreads,
+                  plan.num_bytes,
+                  {.inner = call.inner,
+                   .experts = call.table,
+                   .topk_ids = call.args.topk_ids.as<std::int32_t>(),
+                   .topk_weights = call.args.topk_weights.as<float>(),
+                   .shape = shape,
+                   .output = call.args.output.as<float>(),
+                   .top_k = top_k,
+                   .plan = plan});
+  });
   return true;
 }
 

@@ -4,23 +4,12 @@
 
 #include "cuda/dispatch.h"
 #include "cuda/launch.cuh"
+#include "cuda/linear_parts.cuh"
 #include "cuda/row_stream.cuh"
 #include "cuda/shared_memory.h"
 
 namespace m2::cuda {
 namespace {
-
-constexpr int kMaxParts = 4;
-
-// One weight of a launch.
-struct LinearPart {
-  const void* weight;  // [rows, K]
-  const float* scale;
-  float* output;  // [T, rows]
-  int rows;
-  int first_unit;
-  bool accumulate;
-};
 
 // Weights of one width and storage type that share their input.
 struct StreamLinear {
@@ -29,16 +18,7 @@ struct StreamLinear {
   int tile_tokens;    // of a unit
   int slots;          // of the ring
   StreamShape shape;  // but for the rows
-  RowNorm norm;
-  int row_units;
-  int num_parts;
-  LinearPart parts[kMaxParts];
-
-  __device__ const LinearPart& part_of(int row_unit) const {
-    int index = 0;
-    while (index + 1 < num_parts && row_unit >= parts[index + 1].first_unit) ++index;
-    return parts[index];
-  }
+  LinearParts parts;
 };
 
 // A tile of rows makes a unit. Folded, it has eight rows only: the upper half of the mma takes the
@@ -49,7 +29,7 @@ constexpr int kUnitRows = kFolded ? kTileRows / 2 : kTileRows;
 
 template <bool kFolded>
 __device__ const char* source_of_unit(const StreamLinear& args, int row_unit) {
-  const LinearPart& part = args.part_of(row_unit);
+  const LinearPart& part = args.parts.of(row_unit);
   StreamShape shape = args.shape;
   shape.rows = part.rows;
   const HalfTile upper = {part.weight, part.scale,
@@ -76,10 +56,10 @@ __global__ void __launch_bounds__(kStreamThreads, 1) stream_linear_kernel(const 
   WeightRing<kType> ring(memory.ring, args.slots);
   __syncthreads();
   const int token_tiles = (args.num_tokens + args.tile_tokens - 1) / args.tile_tokens;
-  const Span units = share_of(std::int64_t{args.row_units} * token_tiles,
+  const Span units = share_of(std::int64_t{args.parts.units} * token_tiles,
                               static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
   if (is_asking_warp()) {  // weights are constant: it need not wait for other kernels
-    return ask_for_tiles(ring, args.shape, units, args.row_units,
+    return ask_for_tiles(ring, args.shape, units, args.parts.units,
                          [&](const UnitPosition& position) {
                            return source_of_unit<kFolded>(args, position.inner);
                          });
@@ -89,20 +69,19 @@ __global__ void __launch_bounds__(kStreamThreads, 1) stream_linear_kernel(const 
   Sums block_sums(memory.sums);
   int token_tile = -1;
   int count = 0;
-  UnitPosition position(units.begin, args.row_units);
-  for (int unit = units.begin; unit < units.end; ++unit, position.advance(args.row_units)) {
+  UnitPosition position(units.begin, args.parts.units);
+  for (int unit = units.begin; unit < units.end; ++unit, position.advance(args.parts.units)) {
     if (position.outer != token_tile) {
       token_tile = position.outer;
       count = min(args.tile_tokens, args.num_tokens - token_tile * args.tile_tokens);
       const float* first =
           args.input + std::int64_t{token_tile} * args.tile_tokens * args.shape.cols;
-      tokens.fill([&](int i) { return first + std::int64_t{i} * cols; }, kTokenColumns * count,
-                  args.norm);
+      tokens.fill([&](int i) { return first + std::int64_t{i} * cols; }, kTokenColumns * count, {});
     }
     LaneSums sums[1][Sums::kColumnTiles] = {};
     multiply_tile(ring, args.shape, tokens, kTokenColumns * count, sums[0]);
     block_sums.exchange(sums);
-    const LinearPart& part = args.part_of(position.inner);
+    const LinearPart& part = args.parts.of(position.inner);
     const int first_row = (position.inner - part.first_unit) * kRows;
     for (int i = threadIdx.x; i < kRows * count; i += kMultiplyThreads) {
       const int row = i % kRows;  // neighbours in a row of the output
@@ -122,27 +101,12 @@ __global__ void __launch_bounds__(kStreamThreads, 1) stream_linear_kernel(const 
 
 class StreamLinearCall {
  public:
-  StreamLinearCall(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context)
+  StreamLinearCall(std::span<const LinearArgs> products, Context& context)
       : products_(products), context_(context) {
     const LinearArgs& first = products.front();
-    args_ = {.input = (norm == nullptr ? first.input : norm->input).as<float>(),
+    args_ = {.input = first.input.as<float>(),
              .num_tokens = static_cast<int>(first.input.shape[0]),
-             .shape = stream_shape(first.weight),
-             .num_parts = static_cast<int>(products.size())};
-    if (norm != nullptr) args_.norm = {norm->weight.as<float>(), norm->eps};
-  }
-
-  // What can share a launch.
-  static bool fits(std::span<const LinearArgs> products) {
-    if (products.empty() || products.size() > kMaxParts) return false;
-    const LinearArgs& first = products.front();
-    return std::ranges::all_of(products, [&](const LinearArgs& args) {
-      const WeightView& weight = args.weight;
-      return fits_stream(weight) && args.input.data == first.input.data &&
-             weight.dtype == first.weight.dtype && weight.cols == first.weight.cols &&
-             weight.block_rows == first.weight.block_rows &&
-             weight.block_cols == first.weight.block_cols;
-    });
+             .shape = stream_shape(first.weight)};
   }
 
   template <DType kType>
@@ -170,43 +134,22 @@ class StreamLinearCall {
   [[nodiscard]] bool folds() const {
     constexpr int kMaxFolded = 4;
     constexpr int kWhole = (kType == DType::kF8E4M3 ? 4 : 1) * kPieceCols<kType>;
-    return args_.shape.cols % (2 * kWhole) == 0 && args_.norm.weight == nullptr &&
-           args_.num_tokens <= kMaxFolded && count_units(kTileRows) < 2 * context_.num_sms;
+    return args_.shape.cols % (2 * kWhole) == 0 && args_.num_tokens <= kMaxFolded &&
+           linear_parts(products_, kTileRows).units < 2 * context_.num_sms;
   }
 
   template <DType kType, bool kFolded>
   void launch(const StreamPlan& plan) {
-    set_parts(kUnitRows<kFolded>);
+    args_.parts = linear_parts(products_, kUnitRows<kFolded>);
     args_.slots = plan.slots;
     const int token_tiles = (args_.num_tokens + args_.tile_tokens - 1) / args_.tile_tokens;
-    const std::int64_t units = std::int64_t{args_.row_units} * token_tiles;
+    const std::int64_t units = std::int64_t{args_.parts.units} * token_tiles;
     const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(units, context_.num_sms));
     for_columns(plan.columns, [&](auto columns) {
       const auto kernel = stream_linear_kernel<kType, columns(), kFolded>;
       allow_shared_memory(kernel, plan.num_bytes);
       launch_kernel(context_, kernel, blocks, kStreamThreads, plan.num_bytes, args_);
     });
-  }
-
-  [[nodiscard]] int count_units(int unit_rows) const {
-    std::int64_t units = 0;
-    for (const LinearArgs& args : products_)
-      units += (args.weight.rows + unit_rows - 1) / unit_rows;
-    return static_cast<int>(units);
-  }
-
-  void set_parts(int unit_rows) {
-    args_.row_units = 0;
-    for (std::size_t i = 0; i < products_.size(); ++i) {
-      const LinearArgs& args = products_[i];
-      args_.parts[i] = {.weight = args.weight.data,
-                        .scale = args.weight.scale,
-                        .output = args.output.as<float>(),
-                        .rows = static_cast<int>(args.weight.rows),
-                        .first_unit = args_.row_units,
-                        .accumulate = args.accumulate};
-      args_.row_units += static_cast<int>((args.weight.rows + unit_rows - 1) / unit_rows);
-    }
   }
 
   std::span<const LinearArgs> products_;
@@ -216,13 +159,12 @@ class StreamLinearCall {
 
 }  // namespace
 
-bool stream_linears(std::span<const LinearArgs> products, const RmsNormArgs* norm,
-                    Context& context) {
-  if (!context.has_bulk_copies || !StreamLinearCall::fits(products)) return false;
+bool stream_linears(std::span<const LinearArgs> products, Context& context) {
+  if (!context.has_bulk_copies || !can_share(products)) return false;
   bool done = false;
   for_weight_type(products.front().weight.dtype, [&](auto tag) {
     if constexpr (tag.value != DType::kF32) {
-      done = StreamLinearCall(products, norm, context).run<tag.value>();
+      done = StreamLinearCall(products, context).run<tag.value>();
     }
   });
   return done;

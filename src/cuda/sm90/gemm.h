@@ -70,6 +70,7 @@ struct Gemm {
   int num_parts;
   int pairs;                  // clusters' rows of an expert's matrix, or of all parts
   int column_blocks;          // of a stage: 128 columns (BF16: 64)
+  int token_blocks;           // of a token row; for more, it is read again from its begin
   const float* token_scales;  // [rows], but for BF16
   void* outputs[kMaxGemmParts];
   int widths[kMaxGemmParts];  // of an output row

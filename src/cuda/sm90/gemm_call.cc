@@ -16,6 +16,7 @@ void set_tokens(Gemm& gemm, const OperandRows& rows, std::int64_t num_rows, std:
     gemm.tokens[i] = token_map(rows.data, num_rows, row_bytes, 8 * (i + 1));
   }
   gemm.column_blocks = static_cast<int>(cols / (format == Format::kBF16 ? 64 : 128));
+  gemm.token_blocks = gemm.column_blocks;
   gemm.token_scales = rows.scales;
 }
 

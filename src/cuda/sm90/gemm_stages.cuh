@@ -178,6 +178,7 @@ __device__ void copy_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared
       char* to = shared.stages[stage];
       char* weights = to + Layout::kTokenBytes + self.token_half() * (Layout::kWeightBytes / 2);
       const int x = block * kSwizzledRow;  // bytes
+      const int token_block = block < args.token_blocks ? block : block - args.token_blocks;
       if constexpr (kFormat == Format::kInt4) {
         load_tile_multicast(weights, map, full, 0, block, 0, row_block * (kPaired ? 4 : 8),
                             self.rows_mask());
@@ -189,7 +190,7 @@ __device__ void copy_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared
 #pragma unroll
       for (int i = 0; i < Layout::kTokenParts; ++i) {
         load_tile_multicast(to + (i * kMaxHalf + begin) * kSwizzledRow, tokens, full,
-                            (block * Layout::kTokenParts + i) * kSwizzledRow,
+                            (token_block * Layout::kTokenParts + i) * kSwizzledRow,
                             info.tile.first_row + begin, self.tokens_mask());
       }
       place.advance();

@@ -7,9 +7,10 @@
 namespace m2::cuda::sm90 {
 namespace {
 
-// F32 weights are multiplied as three products of bf16 parts side by side: high by high, high by
-// low, low by high.
+// F32 weights are multiplied as three products of bf16 parts side by side: of the weights' high,
+// high and low parts with the tokens' high, low and again high ones.
 constexpr int kSplitProducts = 3;
+constexpr int kSplitParts = 2;
 
 bool is_split(const LinearArgs& args) { return args.weight.dtype == DType::kF32; }
 
@@ -29,11 +30,12 @@ class LinearsCall {
     const std::int64_t cols = first.weight.cols;
     const bool split = is_split(first);
     const Format format = format_of(first.weight);
-    const std::int64_t operand_cols = split ? kSplitProducts * cols : cols;
+    const std::int64_t operand_cols = split ? kSplitParts * cols : cols;
     const OperandRows operand = operand_rows(num_tokens, operand_cols, format, context_);
     make_operand(first, format, operand);
     Gemm gemm = {};
     set_tokens(gemm, operand, num_tokens, operand_cols, format);
+    if (split) gemm.column_blocks = gemm.token_blocks / kSplitParts * kSplitProducts;
     set_tiles(gemm, static_cast<int>(num_tokens));
     for (const LinearArgs& args : products_) add(gemm, args);
     gemm.accumulate = first.accumulate;

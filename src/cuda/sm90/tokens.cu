@@ -10,8 +10,9 @@ namespace {
 
 constexpr int kThreads = 128;
 // Quads that a thread keeps: rows of up to 6,144 columns of a block or 1,536 of a warp are read
-// once.
-constexpr int kHeld = 12;
+// once. Where half as many will do, more rows are on their way together.
+constexpr int kMostHeld = 12;
+constexpr int kFewHeld = 6;
 constexpr float kLargestE4M3 = 448.0F;
 
 struct Conversion {
@@ -57,7 +58,7 @@ template <typename Input>
 constexpr int kRowThreads = sizeof(Input) == 4 ? kThreads : 32;
 
 // A row, most or all of it in registers.
-template <typename Input>
+template <typename Input, int kHeld>
 class HeldRow {
  public:
   static constexpr int kGroup = kRowThreads<Input>;
@@ -131,12 +132,13 @@ __device__ int row_of_thread() {
 }
 
 // A row's largest number becomes the largest of the format.
-template <typename Input, bool kNorms>
+template <typename Input, int kHeld, bool kNorms>
 __global__ void __launch_bounds__(kThreads) convert_f8_kernel(Conversion args) {
   begin_kernel();
   const int from = row_of_thread<Input>();
   if (from >= args.max_rows) return;
-  HeldRow<Input> row(args.input, args.cols, from);  // asked for before the number of rows is known
+  HeldRow<Input, kHeld> row(args.input, args.cols,
+                            from);  // asked for before the number of rows is known
   if (args.num_rows != nullptr && from >= *args.num_rows) return;
   if constexpr (kNorms) row.norm(args.norm_weight, args.eps);
   const float largest = fmaxf(row.largest(), 1e-30F);
@@ -179,7 +181,7 @@ __global__ void __launch_bounds__(kThreads) convert_f16_kernel(Conversion args) 
   begin_kernel();
   const int from = row_of_thread<Input>();
   if (from >= args.max_rows) return;
-  const HeldRow<Input> row(args.input, args.cols, from);
+  const HeldRow<Input, kMostHeld> row(args.input, args.cols, from);
   if (args.num_rows != nullptr && from >= *args.num_rows) return;
   const float largest = row.largest();
   const std::uint32_t exponent = min(max(__float_as_uint(largest) >> 23U, 2U), 250U) + 1U;
@@ -200,9 +202,14 @@ __global__ void __launch_bounds__(kThreads) convert_f16_kernel(Conversion args) 
   });
 }
 
+bool is_narrow(int cols) { return cols <= 4 * kFewHeld * kThreads; }
+
 template <typename Input>
 void convert(const Conversion& conversion, Format format, const Context& context) {
-  const auto kernel = format == Format::kF8     ? convert_f8_kernel<Input, false>
+  const bool few = sizeof(Input) == 4 && is_narrow(conversion.cols);
+  const auto f8_kernel =
+      few ? convert_f8_kernel<Input, kFewHeld, false> : convert_f8_kernel<Input, kMostHeld, false>;
+  const auto kernel = format == Format::kF8     ? f8_kernel
                       : format == Format::kBF16 ? convert_bf16_kernel<Input>
                                                 : convert_f16_kernel<Input>;
   const int block_rows = format == Format::kBF16 ? 1 : kThreads / kRowThreads<Input>;
@@ -217,16 +224,17 @@ struct Split {
   const float* norm_weight;  // [cols], or absent: rows are normed first
   float eps;
   float4* normed;  // [rows, cols], of the norm
-  uint2* to;       // [rows, 3 cols] bf16
+  uint2* to;       // [rows, 2 cols] bf16, of weights [rows, 3 cols]
 };
 
 // One block a row.
+template <int kHeld>
 __global__ void __launch_bounds__(kThreads) split_rows_kernel(Split args) {
   begin_kernel();
   const int quads = args.cols / 4;
-  HeldRow<float> held(args.input, args.cols, blockIdx.x);
+  HeldRow<float, kHeld> held(args.input, args.cols, blockIdx.x);
   if (args.norm_weight != nullptr) held.norm(args.norm_weight, args.eps);
-  uint2* row = args.to + std::int64_t{blockIdx.x} * 3 * quads;
+  uint2* row = args.to + std::int64_t{blockIdx.x} * (args.weights ? 3 : 2) * quads;
   held.for_each([&](int quad, float4 x) {
     if (args.norm_weight != nullptr) args.normed[std::int64_t{blockIdx.x} * quads + quad] = x;
     const float values[4] = {x.x, x.y, x.z, x.w};
@@ -241,8 +249,14 @@ __global__ void __launch_bounds__(kThreads) split_rows_kernel(Split args) {
     const auto& lower = reinterpret_cast<const uint2&>(low);
     row[quad] = upper;
     row[quads + quad] = args.weights ? upper : lower;
-    row[2 * quads + quad] = args.weights ? lower : upper;
+    if (args.weights) row[2 * quads + quad] = lower;
   });
+}
+
+void split(const Split& args, std::int64_t num_rows, const Context& context) {
+  const auto kernel =
+      is_narrow(args.cols) ? split_rows_kernel<kFewHeld> : split_rows_kernel<kMostHeld>;
+  launch_kernel(context, kernel, static_cast<unsigned>(num_rows), kThreads, 0, args);
 }
 
 struct Combination {
@@ -306,14 +320,16 @@ bool can_norm_rows(const RmsNormArgs& norm) {
   const auto aligned = [](const TensorView& tensor) {
     return reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(float4) == 0;
   };
-  return norm.input.shape[1] <= 4 * kHeld * kThreads && aligned(norm.input) &&
+  return norm.input.shape[1] <= 4 * kMostHeld * kThreads && aligned(norm.input) &&
          aligned(norm.weight) && aligned(norm.output);
 }
 
 void norm_tokens(const RmsNormArgs& norm, const OperandRows& to, const Context& context) {
   const std::int64_t num_tokens = norm.input.shape[0];
-  launch_kernel(context, convert_f8_kernel<float, true>, static_cast<unsigned>(num_tokens),
-                kThreads, 0,
+  const auto kernel = is_narrow(static_cast<int>(norm.input.shape[1]))
+                          ? convert_f8_kernel<float, kFewHeld, true>
+                          : convert_f8_kernel<float, kMostHeld, true>;
+  launch_kernel(context, kernel, static_cast<unsigned>(num_tokens), kThreads, 0,
                 {.input = norm.input.data,
                  .norm_weight = norm.weight.as<float>(),
                  .eps = norm.eps,
@@ -340,25 +356,25 @@ void convert_inner(const void* input, int cols, const TokenRows& groups, Format 
 
 void split_rows(const float* input, std::int64_t num_rows, int cols, bool weights, void* to,
                 const Context& context) {
-  launch_kernel(context, split_rows_kernel, static_cast<unsigned>(num_rows), kThreads, 0,
-                {.input = input,
-                 .cols = cols,
-                 .weights = weights,
-                 .norm_weight = nullptr,
-                 .eps = 0.0F,
-                 .normed = nullptr,
-                 .to = static_cast<uint2*>(to)});
+  split({.input = input,
+         .cols = cols,
+         .weights = weights,
+         .norm_weight = nullptr,
+         .eps = 0.0F,
+         .normed = nullptr,
+         .to = static_cast<uint2*>(to)},
+        num_rows, context);
 }
 
 void norm_split_rows(const RmsNormArgs& norm, void* to, const Context& context) {
-  launch_kernel(context, split_rows_kernel, static_cast<unsigned>(norm.input.shape[0]), kThreads, 0,
-                {.input = norm.input.as<float>(),
-                 .cols = static_cast<int>(norm.input.shape[1]),
-                 .weights = false,
-                 .norm_weight = norm.weight.as<float>(),
-                 .eps = norm.eps,
-                 .normed = static_cast<float4*>(norm.output.data),
-                 .to = static_cast<uint2*>(to)});
+  split({.input = norm.input.as<float>(),
+         .cols = static_cast<int>(norm.input.shape[1]),
+         .weights = false,
+         .norm_weight = norm.weight.as<float>(),
+         .eps = norm.eps,
+         .normed = static_cast<float4*>(norm.output.data),
+         .to = static_cast<uint2*>(to)},
+        norm.input.shape[0], context);
 }
 
 void combine_rows(const void* down, const MoeExpertsArgs& args, const TokenRows& groups,

@@ -39,7 +39,7 @@ void norm_split_rows(const RmsNormArgs& norm, void* to, const Context& context);
 void convert_inner(const void* input,  // [rows, cols] bf16
                    int cols, const TokenRows& groups, Format format, const OperandRows& to,
                    const Context& context);
-/// High and low bf16 parts: [T, 3 K] = high, low, high; of weights: high, high, low.
+/// High and low bf16 parts, [T, 2 K]; of weights high, high, low, [N, 3 K].
 void split_rows(const float* input, std::int64_t num_rows, int cols, bool weights, void* to,
                 const Context& context);
 /// output += the weighted sum over a token's rows, in the router's order.

@@ -64,6 +64,8 @@ def codes(shape: tuple, quant, random) -> np.ndarray:
     blocks = np.frombuffer(random.bytes(count * size), np.uint8).reshape(count, size).copy()
     places, unit = SCALES[quant]
     scale = random.uniform(0.7, 1.3, count) * (shape[-1] ** -0.5 / unit)
+    # Codes have a mean: with scales of one sign all tokens would be alike and go to the same experts.
+    scale *= random.choice([-1.0, 1.0], count)
     for place in places:
         blocks[:, place : place + 2] = scale.astype(np.float16).view(np.uint8).reshape(count, 2)
     return blocks.reshape(*shape[:-1], -1)

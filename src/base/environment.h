@@ -11,7 +11,8 @@ namespace m2::environment {
 /// Throws kInvalidArgument when it is not a number in [1, 1024].
 std::optional<int> num_threads();
 
-/// M2_CPU_TARGET: forces an instruction set by its Highway name ("AVX2", "AVX3", "SSE4", "NEON").
+/// M2_CPU_TARGET: forces an instruction set by its Highway name ("AVX2", "AVX3_DL", "SSE4", "NEON"),
+/// or "AMX" for AVX3_DL with the matrix unit.
 std::optional<std::string> cpu_target();
 
 /// NO_COLOR (any non-empty value): no colours on the terminal.

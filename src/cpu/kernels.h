@@ -92,6 +92,7 @@ struct AttendArgs {
 
 struct Kernels {
   std::int64_t target;  // one of Highway's HWY_* target bits
+  bool amx = false;     // and the matrix unit, which Highway does not know
   void (*matmul)(const MatmulArgs& args);
   // input [cols] into groups [num_groups]; what is beyond cols counts as zero.
   void (*quantize)(const float* input, std::int64_t cols, std::int64_t num_groups,
@@ -119,7 +120,7 @@ struct Kernels {
 /// The tables of this build that this machine can run, the best first.
 [[nodiscard]] std::vector<const Kernels*> supported_kernels();
 
-/// "AVX2", "AVX3", "AVX3_DL", "SSE4", "NEON", "SCALAR", ...
+/// "AVX2", "AVX3", "AVX3_DL", "AMX", "SSE4", "NEON", "SCALAR", ...
 [[nodiscard]] std::string target_name(const Kernels& kernels);
 
 /// The best table, or the one named. Throws kUnsupported when this build or machine lacks it.

@@ -40,8 +40,8 @@ struct TokenTiles {
   std::int64_t least;
   std::int64_t larger;  // how many have least + 1
 
-  HWY_INLINE explicit TokenTiles(std::int64_t num_tokens)
-      : count((num_tokens + kMostTileTokens - 1) / kMostTileTokens),
+  HWY_INLINE TokenTiles(std::int64_t num_tokens, std::int64_t most)
+      : count((num_tokens + most - 1) / most),
         least(num_tokens / count),
         larger(num_tokens % count) {}
   HWY_INLINE std::int64_t size(std::int64_t tile) const { return least + (tile < larger ? 1 : 0); }
@@ -73,7 +73,7 @@ HWY_INLINE void pack_tile(const QuantizedGroup* const* rows, std::int64_t size,
 inline void pack_tokens(const PackArgs& args) {
   if (args.num_tokens == 0) return;
   const std::int64_t num_groups = quantized_groups(args.cols);
-  const TokenTiles tiles(args.num_tokens);
+  const TokenTiles tiles(args.num_tokens, kMostTileTokens);
   std::uint8_t* out = args.output;
   for (std::int64_t tile = 0, token = 0; tile < tiles.count; ++tile) {
     const QuantizedGroup* rows[kMostTileTokens];
@@ -418,7 +418,7 @@ void strip_pass(const MatmulArgs& args, const PassBlocks& blocks, std::int64_t p
   const PassMemory memory(args.scratch);
   __builtin_memset(memory.sums, 0,
                    static_cast<std::size_t>(num_tokens * kPassRows) * sizeof(float));
-  const TokenTiles tiles(num_tokens);
+  const TokenTiles tiles(num_tokens, kMostTileTokens);
   for (std::int64_t block = 0; block < blocks.per_pass; ++block) {
     TileWeights weights =
         prepare_block<kCodes, kOneScale>(blocks, pass * blocks.per_pass + block, memory);
@@ -438,8 +438,10 @@ void strip_pass(const MatmulArgs& args, const PassBlocks& blocks, std::int64_t p
   }
 }
 
-template <Codes kCodes, bool kOneScale>
-void strip_tiles(const MatmulArgs& args) {
+// Calls body(blocks, pass, first token, number of tokens, their tiles) for every pass over the
+// strips with every pass of tokens.
+template <class Body>
+HWY_INLINE void each_pass(const MatmulArgs& args, const Body& body) {
   const Strips strips = strips_of(args.weight, args.row_begin);
   const std::int64_t num_strips = (args.row_end - args.row_begin + kStripRows - 1) / kStripRows;
   for (std::int64_t token = 0; token < args.num_tokens; token += kPassTokens) {
@@ -448,9 +450,17 @@ void strip_tiles(const MatmulArgs& args) {
     const PassBlocks blocks(strips, num_strips, last ? args.next_strips : strips.first);
     const std::uint8_t* x = args.packed_input + token * token_tile_bytes(args.weight.cols);
     for (std::int64_t pass = 0; pass * kPassStrips < num_strips; ++pass) {
-      strip_pass<kCodes, kOneScale>(args, blocks, pass, token, last ? rest : kPassTokens, x);
+      body(blocks, pass, token, last ? rest : kPassTokens, x);
     }
   }
+}
+
+template <Codes kCodes, bool kOneScale>
+void strip_tiles(const MatmulArgs& args) {
+  each_pass(args, [&](const PassBlocks& blocks, std::int64_t pass, std::int64_t token,
+                      std::int64_t count, const std::uint8_t* x) HWY_ATTR {
+    strip_pass<kCodes, kOneScale>(args, blocks, pass, token, count, x);
+  });
 }
 
 }  // namespace m2::cpu::HWY_NAMESPACE

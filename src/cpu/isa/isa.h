@@ -6,6 +6,7 @@
 
 namespace m2::cpu {
 
+const Kernels* amx_kernels();
 const Kernels* avx3_dl_kernels();
 const Kernels* avx3_kernels();
 const Kernels* avx2_kernels();

@@ -57,16 +57,27 @@ __global__ void __launch_bounds__(kRowThreads, 1)
     return ring.ask(args.plan.shares, args.parts.units, kTileStages<kPieces>, args.shape.row_bytes,
                     LinearSource{args});
   }
+  const int cols = args.shape.cols;
+  const bool one = args.num_tokens == 1;
   typename Tokens::Norm norm;
-  if constexpr (kNormed) Tokens::load_norm(args.norm.weight, args.shape.cols, norm);
+  if constexpr (kNormed) {
+    if (one) {
+      Tokens::load_norm_of_one(args.norm.weight, cols, norm);
+    } else {
+      Tokens::load_norm(args.norm.weight, cols, norm);
+    }
+  }
   begin_kernel();
   Tokens tokens;
-  const auto row_of = [&](int t) { return args.input + std::int64_t{t} * args.shape.cols; };
+  const auto row_of = [&](int t) { return args.input + std::int64_t{t} * cols; };
   if constexpr (kNormed) {
-    const float share = tokens.fill_normed(row_of, args.num_tokens, args.shape.cols, norm);
+    const float share = one ? tokens.fill_one_normed(args.input, cols, norm)
+                            : tokens.fill_normed(row_of, args.num_tokens, cols, norm);
     if (threadIdx.x % 4 == 0) squares[threadIdx.x % 32 / 4][threadIdx.x / 32] = share;
+  } else if (one) {
+    tokens.fill_one(args.input, cols);
   } else {
-    tokens.fill(row_of, args.num_tokens, args.shape.cols);
+    tokens.fill(row_of, args.num_tokens, cols);
   }
   Sums warp_sums(reinterpret_cast<char*>(shared));
   for (bool more = true; more;) {
@@ -94,7 +105,7 @@ __global__ void __launch_bounds__(kRowThreads, 1)
       const int at = (unit - part.first_unit) * kTileOfRows + row;
       if (at >= part.rows) continue;
       float sum = warp_sums.sum(u, row, token);
-      if constexpr (kNormed) sum *= norm_factor(squares, token, args.shape.cols, args.norm.eps);
+      if constexpr (kNormed) sum *= norm_factor(squares, token, cols, args.norm.eps);
       float& output = part.output[std::int64_t{token} * part.rows + at];
       output = part.accumulate ? output + sum : sum;
     }

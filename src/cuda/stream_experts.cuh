@@ -109,14 +109,18 @@ __global__ void __launch_bounds__(kRowThreads, 1) gate_up_kernel(const GateUp ar
   for (int unit = ring.next_unit(); unit >= 0; unit = ring.next_unit()) {
     const UnitPosition position(unit, row_units);
     if (position.outer != tile) {
-      const bool same = args.groups.tiles == nullptr && tile >= 0;  // the only token
+      const bool is_first = tile < 0;
       tile = position.outer;
       slots = args.groups.tile(tile);
       const auto row_of = [&](int i) {
-        const std::int64_t token = args.groups.slot(slots.first + i) / args.top_k;
-        return args.hidden_states + token * args.shape.cols;
+        const int token = args.groups.slot(slots.first + i) / args.top_k;
+        return args.hidden_states + std::int64_t{token} * args.shape.cols;
       };
-      if (!same) tokens.fill(row_of, slots.count, args.shape.cols);
+      if (args.groups.tiles != nullptr) {
+        tokens.fill(row_of, slots.count, args.shape.cols);
+      } else if constexpr (kTokens == kTileTokens) {
+        if (is_first) tokens.fill_one(args.hidden_states, args.shape.cols);  // the only token
+      }
     }
     float sums[2][Tokens::kSums] = {};
     multiply_tiles(ring, args.shape, tokens, sums);

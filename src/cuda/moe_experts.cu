@@ -6,6 +6,7 @@
 #include "cuda/expert_groups.cuh"
 #include "cuda/int4_experts.h"
 #include "cuda/launch.cuh"
+#include "cuda/one_token_down.cuh"
 #include "cuda/plain_experts.h"
 #include "cuda/stream_experts.cuh"
 

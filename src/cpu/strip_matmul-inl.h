@@ -7,8 +7,8 @@
 // product of both for weights with one scale for the block.
 #pragma once
 
+#include "cpu/strip_passes-inl.h"
 #include "cpu/strip_stream-inl.h"
-#include "cpu/strip_tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace m2::cpu::HWY_NAMESPACE {

@@ -17,7 +17,7 @@ constexpr std::int64_t kChunk = 16;
 constexpr float kMantissaDeviation = 1.5275F;
 constexpr float kHalvesDeviation = 0.88F;  // the same over four binades
 constexpr float kInt8Deviation = 73.6F;
-constexpr float kInt4Deviation = 4.64F;
+constexpr float kInt4Deviation = 4.18F;
 
 // The power of two nearest to a ratio.
 int nearest_exponent(float ratio) { return static_cast<int>(std::lround(std::log2(ratio))); }

@@ -18,7 +18,7 @@ enum class RandomElements : std::uint8_t {
   kBF16,    // the same
   kF8E4M3,  // every code but NaN
   kInt8,    // unsigned bytes q + 128 with q in [-127, 127]
-  kInt4,    // every pair of codes
+  kInt4,    // pairs of nibbles q + 8 with q in [-7, 7]
 };
 
 /// What the bytes of a memory mean. In a strip format f16 scales follow the codes of every strip:
@@ -74,6 +74,13 @@ constexpr std::uint32_t bytes(std::uint32_t word, RandomElements elements) {
   return result;
 }
 
+// Without -8 the numbers have no mean. A mean would be a direction that every product amplifies.
+constexpr std::uint32_t nibbles(std::uint32_t word) {
+  constexpr std::uint32_t kLowest = 0x11111111U;
+  const std::uint32_t set = (word | word >> 1U | word >> 2U | word >> 3U) & kLowest;
+  return word | (set ^ kLowest) << 3U;
+}
+
 // Two positive f16.
 constexpr std::uint32_t scales(std::uint32_t word, int exponent) {
   const auto field = static_cast<std::uint32_t>(exponent + 15) << 10U;
@@ -92,7 +99,7 @@ constexpr std::uint32_t elements(std::uint32_t word, const RandomPattern& patter
     case RandomElements::kInt8:
       return bytes(word, pattern.elements);
     case RandomElements::kInt4:
-      return word;
+      return nibbles(word);
   }
   return word;
 }

@@ -19,6 +19,16 @@ __device__ inline uint4 load_shared(std::uint32_t address) {
   return value;
 }
 
+/// Eight bytes of shared memory.
+__device__ inline uint2 load_shared_pair(std::uint32_t address) {
+  uint2 value;
+  asm volatile("ld.shared.v2.u32 {%0,%1}, [%2];"
+               : "=r"(value.x), "=r"(value.y)
+               : "r"(address)
+               : "memory");
+  return value;
+}
+
 #if __CUDA_ARCH__ >= 900 || !defined(__CUDA_ARCH__)
 
 /// A phase of the barrier ends after `count` arrivals and all bytes that they announced. Then

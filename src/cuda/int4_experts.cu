@@ -1,5 +1,6 @@
-// The experts of few tokens with int4 weights, through rings of units (int4_ring.cuh). Blocks stay
-// on their multiprocessor and take one unit of rows after the other; as in stream_experts.cuh.
+// The experts of few tokens with int4 weights, each warp with a stream of its own
+// (int4_stream.cuh). Blocks stay on their multiprocessor; the tiles of rows of all experts are
+// shared evenly.
 #include "cuda/int4_experts.h"
 
 #include <algorithm>
@@ -7,64 +8,50 @@
 #include "base/error.h"
 #include "cuda/combine_experts.h"
 #include "cuda/expert_groups.cuh"
-#include "cuda/int4_ring.cuh"
+#include "cuda/int4_stream.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/numeric.cuh"
 #include "cuda/shared_memory.h"
 
 namespace m2::cuda {
 namespace {
 
-// The most that share a multiprocessor. Twelve warps alone cannot expand the weights of many
-// experts as fast as they come; for a single token one block with a longer ring is faster.
-constexpr int kBlocks = 2;
-constexpr int kColumns = 8;  // of the mma: tokens of a tile
+constexpr int kThreads = 32 * kStreamWarps;
 
-/// How a launch uses a block's shared memory: sums, activations, ring.
-struct Int4Plan {
-  int blocks = 0;  // on a multiprocessor
-  int tokens = 0;  // rows of activations that a block holds
-  int slots = 0;
-  int num_bytes = 0;
-};
-
-__host__ __device__ constexpr int rows_bytes(int cols, int tokens) {
-  return (Int4Tokens::num_bytes(cols, tokens) + 15) / 16 * 16;
+// Out of the way of the instructions that most layers need.
+__device__ __noinline__ float other_activation(Activation activation, float x) {
+  return device_activate(activation, x);
+}
+__device__ inline float quick_activate(Activation activation, float x) {
+  return activation == Activation::kSilu ? x * sigmoid(x) : other_activation(activation, x);
 }
 
-template <int kGroup>
-Int4Plan make_plan(int blocks, int cols, int tokens, int sums_bytes, const Context& context) {
-  constexpr int kFewestSlots = 2;
-  constexpr int kSpare = 2048;
-  using Ring = Int4Ring<kGroup>;
-  const int used = sums_bytes + rows_bytes(cols, tokens) + Ring::num_bytes(0);
-  const int room = (context.shared_bytes / blocks - kSpare - used) / (2 * Ring::kHalfBytes);
-  const int slots = std::min(room, Ring::kMaxSlots);
-  M2_REQUIRE(ErrorCode::kUnsupported, slots >= kFewestSlots, "cuda: moe_experts: ", tokens,
-             " rows of ", cols, " activations do not fit a multiprocessor beside int4 weights");
-  return {blocks, tokens, slots, used + slots * 2 * Ring::kHalfBytes};
-}
-
-// sums += the next sixteen rows times `count` tokens.
-template <int kGroup, int kColumnTiles>
-__device__ void multiply_rows(Int4Ring<kGroup>& ring, const Int4Shape& shape,
-                              const Int4Tokens& tokens, int count, LaneSums (&sums)[kColumnTiles]) {
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  for (int stage = 0; stage < shape.stages(); ++stage) {
-    ring.pop(shape.stage_units(stage), [&](const Int4Piece<kGroup>& rows) {
-      const int piece = stage * kStreamWarps + warp;
-#pragma unroll
-      for (int n = 0; n < kColumnTiles; ++n) {
-        if (n > 0 && count <= n * kTileTokens) break;
-        multiply<kGroup>(rows, tokens.load(piece, n, count), sums[n]);
-      }
-    });
+// The table of the experts is far from the first multiprocessor that needs it: it comes nearer
+// while the kernels before end.
+__device__ inline void prefetch_table(const ExpertPointers* experts, int num_experts) {
+  constexpr int kLine = 128;
+  const auto* table = reinterpret_cast<const char*>(experts);
+  const int num_bytes = num_experts * static_cast<int>(sizeof(ExpertPointers));
+  for (int at = static_cast<int>(threadIdx.x) * kLine; at < num_bytes; at += kThreads * kLine) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(table + at));
   }
 }
+
+// The slots of a lane's two tokens of a tile.
+struct SlotPair {
+  int slot[2];
+
+  __device__ SlotPair(const ExpertGroupsView& groups, const ExpertTile& tile, int token) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      slot[i] = groups.slot(tile.first + min(token + i, tile.count - 1));
+    }
+  }
+};
 
 struct GateUp {
   const float* hidden_states;     // [T, H]
   const ExpertPointers* experts;  // [E]
+  int num_experts;
   ExpertGroupsView groups;
   Int4Shape shape;  // [I, H]
   Activation activation;
@@ -73,55 +60,46 @@ struct GateUp {
   Int4Plan plan;
 };
 
-// inner = act(gate x) * up x. A unit is eight rows of both matrices and a tile of slots; the upper
-// rows of the mma are gate's, the lower ones up's.
+// inner = act(gate x) * up x. A tile is eight rows of both matrices times a tile of slots; the
+// upper rows of the mma are gate's, the lower ones up's.
 template <int kGroup>
-__global__ void __launch_bounds__(kInt4Threads, kBlocks) int4_gate_up_kernel(const GateUp args) {
-  using Sums = BlockSums<1, kColumns>;
+__global__ void __launch_bounds__(kThreads, 1) int4_gate_up_kernel(const GateUp args) {
   extern __shared__ uint4 shared[];
-  char* rows = reinterpret_cast<char*>(shared) + Sums::kBytes;
-  Int4Ring<kGroup> ring(rows + rows_bytes(args.shape.cols, args.plan.tokens), args.plan.slots);
-  __syncthreads();
-  begin_kernel();
-  const int row_units = args.shape.row_units();
-  const Span units = share_of(std::int64_t{args.groups.count()} * row_units,
+  Int4Stream<kGroup> stream(shared, args.shape, args.plan);
+  prefetch_table(args.experts, args.num_experts);
+  await_earlier_kernels();
+  release_next_kernel();  // now: the down kernel takes the experts' choice for made
+  const int row_tiles = args.shape.rows / kUnitRows;
+  const Span tiles = share_of(std::int64_t{args.groups.count()} * row_tiles,
                               static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  UnitPosition position(units.begin, row_units);
-  if (is_asking_warp()) {
-    for (int unit = units.begin; unit < units.end; ++unit, position.advance(row_units)) {
-      const ExpertPointers& expert = args.experts[args.groups.tile(position.outer).expert];
-      ring.push(args.shape, expert.gate, expert.up, position.inner);
+  const auto source_of = [&](int tile) {
+    const ExpertPointers& expert = args.experts[args.groups.tile(tile).expert];
+    return TileSource{static_cast<const char*>(expert.gate), static_cast<const char*>(expert.up)};
+  };
+  const int first = tiles.begin + stream.warp();
+  stream.start({first, tiles.end, kStreamWarps, row_tiles, stream.eight_rows(args.shape)},
+               source_of);
+  UnitPosition position(tiles.begin, row_tiles);
+  int at = first;
+  for (int begin = tiles.begin - position.inner; begin < tiles.end; begin += row_tiles) {
+    const ExpertTile slots = args.groups.tile(position.outer++);
+    const bool same = args.groups.tiles == nullptr && begin > tiles.begin;  // the only token
+    if (!same) {
+      stream.fill(
+          [&](int i) {
+            const std::int64_t token = args.groups.slot(slots.first + i) / args.top_k;
+            return args.hidden_states + token * args.shape.cols;
+          },
+          slots.count);
     }
-    return;
-  }
-  Int4Tokens tokens(rows, args.shape.cols, args.plan.tokens);
-  Sums block_sums(reinterpret_cast<char*>(shared));
-  ExpertTile slots = {};
-  int tile = -1;
-  for (int unit = units.begin; unit < units.end; ++unit, position.advance(row_units)) {
-    if (position.outer != tile) {
-      tile = position.outer;
-      slots = args.groups.tile(tile);
-      const auto row_of = [&](int i) {
-        const std::int64_t token = args.groups.slot(slots.first + i) / args.top_k;
-        return args.hidden_states + token * args.shape.cols;
-      };
-      const bool same = args.groups.tiles == nullptr && unit > units.begin;  // the only token
-      if (!same) tokens.fill(row_of, slots.count, {});
-    }
-    LaneSums sums[1][Sums::kColumnTiles] = {};
-    multiply_rows<kGroup, Sums::kColumnTiles>(ring, args.shape, tokens, slots.count, sums[0]);
-    block_sums.exchange(sums);
-    const int first_row = position.inner * kUnitRows;
-    for (int i = threadIdx.x; i < kUnitRows * slots.count; i += kMultiplyThreads) {
-      const int row = i % kUnitRows;
-      const int token = i / kUnitRows;
-      if (first_row + row >= args.shape.rows) continue;
-      const float gate = tokens.scale(token) * block_sums.sum(0, row, token);
-      const float up = tokens.scale(token) * block_sums.sum(0, kUnitRows + row, token);
-      const std::int64_t slot = args.groups.slot(slots.first + token);
-      args.inner[slot * args.shape.rows + first_row + row] =
-          device_activate(args.activation, gate) * up;
+    const SlotPair own(args.groups, slots, stream.lane() % 4 * 2);
+    const int end = min(tiles.end, begin + row_tiles);
+    for (; at < end; at += kStreamWarps) {
+      const int row = (at - begin) * kUnitRows + stream.lane() / 4;
+      stream.multiply(source_of, slots.count, [&](int i, float gate, float up) {
+        args.inner[std::int64_t{own.slot[i]} * args.shape.rows + row] =
+            quick_activate(args.activation, gate) * up;
+      });
     }
   }
 }
@@ -135,53 +113,44 @@ struct Down {
   Int4Plan plan;
 };
 
-// The rows of expert_down, one for each slot. A unit is sixteen rows and a tile of slots.
+// The rows of expert_down, one for each slot. A tile is sixteen rows times a tile of slots. The
+// kernel before it, gate_up, lets it start when the experts are known: it asks for their weights at
+// once.
 template <int kGroup>
-__global__ void __launch_bounds__(kInt4Threads, kBlocks) int4_down_kernel(const Down args) {
-  using Sums = BlockSums<1, kColumns>;
+__global__ void __launch_bounds__(kThreads, 1) int4_down_kernel(const Down args) {
   extern __shared__ uint4 shared[];
-  char* rows = reinterpret_cast<char*>(shared) + Sums::kBytes;
-  Int4Ring<kGroup> ring(rows + rows_bytes(args.shape.cols, args.plan.tokens), args.plan.slots);
-  __syncthreads();
-  begin_kernel();
-  const int row_units = (args.shape.rows + kTileRows - 1) / kTileRows;
-  const Span units = share_of(std::int64_t{args.groups.count()} * row_units,
+  Int4Stream<kGroup> stream(shared, args.shape, args.plan);
+  const int row_tiles = args.shape.rows / kTileRows;
+  const Span tiles = share_of(std::int64_t{args.groups.count()} * row_tiles,
                               static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  UnitPosition position(units.begin, row_units);
-  if (is_asking_warp()) {
-    for (int unit = units.begin; unit < units.end; ++unit, position.advance(row_units)) {
-      const ExpertPointers& expert = args.experts[args.groups.tile(position.outer).expert];
-      const auto* lower = static_cast<const char*>(expert.down) +
-                          std::int64_t{args.shape.units()} * kUnitBytes<kGroup>;
-      ring.push(args.shape, expert.down, lower, 2 * position.inner);
-    }
-    return;
-  }
-  Int4Tokens tokens(rows, args.shape.cols, args.plan.tokens);
-  Sums block_sums(reinterpret_cast<char*>(shared));
-  ExpertTile slots = {};
-  int tile = -1;
-  for (int unit = units.begin; unit < units.end; ++unit, position.advance(row_units)) {
-    if (position.outer != tile) {
-      tile = position.outer;
-      slots = args.groups.tile(tile);
-      const auto row_of = [&](int i) {
-        const std::int64_t slot = args.groups.slot(slots.first + i);
-        return args.inner + slot * args.shape.cols;
-      };
-      tokens.fill(row_of, slots.count, {});
-    }
-    LaneSums sums[1][Sums::kColumnTiles] = {};
-    multiply_rows<kGroup, Sums::kColumnTiles>(ring, args.shape, tokens, slots.count, sums[0]);
-    block_sums.exchange(sums);
-    const int first_row = position.inner * kTileRows;
-    for (int i = threadIdx.x; i < kTileRows * slots.count; i += kMultiplyThreads) {
-      const int row = i % kTileRows;
-      const int token = i / kTileRows;
-      if (first_row + row >= args.shape.rows) continue;
-      const std::int64_t slot = args.groups.slot(slots.first + token);
-      args.down[slot * args.shape.rows + first_row + row] =
-          tokens.scale(token) * block_sums.sum(0, row, token);
+  const int eight_rows = stream.eight_rows(args.shape);
+  const auto source_of = [&](int tile) {
+    const ExpertPointers& expert = args.experts[args.groups.tile(tile).expert];
+    const auto* down = static_cast<const char*>(expert.down);
+    return TileSource{down, down + eight_rows};
+  };
+  const int first = tiles.begin + stream.warp();
+  stream.start({first, tiles.end, kStreamWarps, row_tiles, 2 * eight_rows}, source_of);
+  begin_kernel();
+  UnitPosition position(tiles.begin, row_tiles);
+  int at = first;
+  for (int begin = tiles.begin - position.inner; begin < tiles.end; begin += row_tiles) {
+    const ExpertTile slots = args.groups.tile(position.outer++);
+    stream.fill(
+        [&](int i) {
+          const std::int64_t slot = args.groups.slot(slots.first + i);
+          return args.inner + slot * args.shape.cols;
+        },
+        slots.count);
+    const SlotPair own(args.groups, slots, stream.lane() % 4 * 2);
+    const int end = min(tiles.end, begin + row_tiles);
+    for (; at < end; at += kStreamWarps) {
+      const int row = (at - begin) * kTileRows + stream.lane() / 4;
+      stream.multiply(source_of, slots.count, [&](int i, float upper, float lower) {
+        float* to = args.down + std::int64_t{own.slot[i]} * args.shape.rows + row;
+        to[0] = upper;
+        to[kUnitRows] = lower;
+      });
     }
   }
 }
@@ -197,57 +166,52 @@ struct OneTokenDown {
   Int4Plan plan;
 };
 
-// A unit is eight rows of all the experts of the token, taken in pairs: the first on the upper rows
-// of the mma with the first column of tokens, the second on the lower rows with the second column.
-// Their sums meet with the router's weights in registers: no pass through memory.
+// The experts of the token are taken in pairs: the first on the upper rows of the mma with the
+// first column of tokens, the second on the lower rows with the second column. A unit is as many
+// groups of eight rows of all pairs as there are warps for; their sums meet with the router's
+// weights in shared memory.
 template <int kGroup>
-__global__ void __launch_bounds__(kInt4Threads, kBlocks)
-    int4_one_token_down_kernel(const OneTokenDown args) {
+__global__ void __launch_bounds__(kThreads, 1) int4_one_token_down_kernel(const OneTokenDown args) {
   extern __shared__ uint4 shared[];
   __shared__ float partial[2][kStreamWarps][kUnitRows];
-  auto* rows = reinterpret_cast<char*>(shared);
-  Int4Ring<kGroup> ring(rows + rows_bytes(args.shape.cols, args.top_k), args.plan.slots);
-  __syncthreads();
-  begin_kernel();
-  const Span units =
-      share_of(args.shape.row_units(), static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
+  Int4Stream<kGroup> stream(shared, args.shape, args.plan);
+  const int pairs = (args.top_k + 1) / 2;
+  const int groups = kStreamWarps / pairs;
+  const int row_groups = args.shape.rows / kUnitRows;
+  const Span units = share_of((row_groups + groups - 1) / groups, static_cast<int>(blockIdx.x),
+                              static_cast<int>(gridDim.x));
+  const int choice = 2 * (stream.warp() % pairs);
+  const auto down_of = [&](int of) {
+    return static_cast<const char*>(args.experts[args.topk_ids[of]].down);
+  };
   // An odd last one is its own partner, which counts nothing.
-  const auto second_of = [&](int first) { return min(first + 1, args.top_k - 1); };
-  if (is_asking_warp()) {
-    for (int unit = units.begin; unit < units.end; ++unit) {
-      for (int first = 0; first < args.top_k; first += 2) {
-        ring.push(args.shape, args.experts[args.topk_ids[first]].down,
-                  args.experts[args.topk_ids[second_of(first)]].down, unit);
-      }
-    }
-    return;
-  }
-  Int4Tokens tokens(rows, args.shape.cols, args.top_k);
-  tokens.fill([&](int i) { return args.inner + std::int64_t{i} * args.shape.cols; }, args.top_k,
-              {});
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (int unit = units.begin; unit < units.end; ++unit) {
+  const auto source_of = [&](int) {
+    return TileSource{down_of(choice), down_of(min(choice + 1, args.top_k - 1))};
+  };
+  const bool idle = stream.warp() >= groups * pairs;
+  const int first = units.begin * groups + stream.warp() / pairs;
+  const int end = idle ? first : min(units.end * groups, row_groups);
+  stream.start({first, end, groups, row_groups, stream.eight_rows(args.shape)}, source_of);
+  begin_kernel();
+  stream.fill([&](int i) { return args.inner + std::int64_t{i} * args.shape.cols; }, args.top_k);
+  int at = first;
+  for (int unit = units.begin; unit < units.end; ++unit, at += groups) {
     float sum = 0.0F;
-    for (int first = 0; first < args.top_k; first += 2) {
-      const int second = second_of(first);
-      LaneSums sums = {};
-      for (int stage = 0; stage < args.shape.stages(); ++stage) {
-        ring.pop(args.shape.stage_units(stage), [&](const Int4Piece<kGroup>& piece) {
-          const int token = lane < 4 ? first : second;
-          multiply<kGroup>(piece, tokens.load_token(stage * kStreamWarps + warp, token), sums);
-        });
-      }
-      sum += args.topk_weights[first] * tokens.scale(first) * sums[0];
-      if (second > first) sum += args.topk_weights[second] * tokens.scale(second) * sums[3];
+    if (at < end) {
+      const float2 sums = stream.multiply_experts(source_of, choice, args.top_k - 1);
+      sum = args.topk_weights[choice] * sums.x;
+      if (choice + 1 < args.top_k) sum += args.topk_weights[choice + 1] * sums.y;
     }
     float(&sums_of_warps)[kStreamWarps][kUnitRows] = partial[(unit - units.begin) % 2];
-    if (lane % 4 == 0) sums_of_warps[warp][lane / 4] = sum;
+    if (stream.lane() % 4 == 0) sums_of_warps[stream.warp()][stream.lane() / 4] = sum;
     sync_stream_warps();
-    const int row = unit * kUnitRows + static_cast<int>(threadIdx.x);
-    if (threadIdx.x >= kUnitRows || row >= args.shape.rows) continue;
+    const int own = static_cast<int>(threadIdx.x);
+    const int row = unit * groups * kUnitRows + own;
+    if (own >= groups * kUnitRows || row >= args.shape.rows) continue;
     float total = 0.0F;
-    for (int i = 0; i < kStreamWarps; ++i) total += sums_of_warps[i][threadIdx.x];
+    for (int i = 0; i < pairs; ++i) {
+      total += sums_of_warps[own / kUnitRows * pairs + i][own % kUnitRows];
+    }
     args.output[row] += total;
   }
 }
@@ -267,40 +231,76 @@ class Int4ExpertsCall {
         top_k_(static_cast<int>(args.topk_ids.shape[1])),
         gate_(shape_of(args.experts.front().gate)),
         down_(shape_of(args.experts.front().down)) {
-    const auto num_slots = static_cast<std::size_t>(num_tokens_ * top_k_);
-    inner_ = context.expert_inner.get<float>(num_slots * static_cast<std::size_t>(gate_.rows));
+    inner_ = context.expert_inner.get<float>(num_slots() * static_cast<std::size_t>(gate_.rows));
   }
 
   void run() {
     // Few tokens of a tile leave room for more stages; hardly any expert has more than those.
     constexpr std::int64_t kFewTokens = 16;
-    if (num_tokens_ == 1) return run_one();
-    run_tiles(num_tokens_ <= kFewTokens ? kColumns / 2 : kColumns);
+    if (num_tokens_ == 1 && top_k_ <= 2 * kStreamWarps && fits(gate_.cols, 1) &&
+        fits(down_.cols, top_k_)) {
+      gate_up(group_by_expert(args_, 1, context_), 1);
+      return one_token_down();
+    }
+    int tokens = num_tokens_ <= kFewTokens ? kTileTokens / 2 : kTileTokens;
+    const int widest = std::max(gate_.cols, down_.cols);
+    while (tokens > 0 && !fits(widest, tokens)) --tokens;
+    M2_REQUIRE(ErrorCode::kUnsupported, tokens > 0, "cuda: moe_experts: a row of ", widest,
+               " activations does not fit a multiprocessor beside int4 weights");
+    const ExpertGroupsView groups = group_by_expert(args_, tokens, context_);
+    gate_up(groups, tokens);
+    down(groups, tokens);
   }
 
  private:
+  [[nodiscard]] std::size_t num_slots() const {
+    return static_cast<std::size_t>(num_tokens_ * top_k_);
+  }
+
+  [[nodiscard]] bool fits(int cols, int tokens) const { return plan(cols, tokens).tokens > 0; }
+  [[nodiscard]] Int4Plan plan(int cols, int tokens) const {
+    constexpr int kFewestSlots = 2;
+    constexpr int kSpare = 1024;
+    using Stream = Int4Stream<kGroup>;
+    const int slot_bytes = kStreamWarps * 2 * Stream::kHalfBytes;
+    const int room = context_.shared_bytes - kSpare - Stream::num_bytes(cols, tokens, 0);
+    const int slots = std::min(room / slot_bytes, Stream::kMaxSlots);
+    if (slots < kFewestSlots) return {};
+    return {tokens, slots, Stream::num_bytes(cols, tokens, slots)};
+  }
+
   template <typename Kernel, typename Args>
   void start(Kernel kernel, const Args& args) {
     allow_shared_memory(kernel, args.plan.num_bytes);
-    launch_kernel(context_, kernel, static_cast<unsigned>(args.plan.blocks * context_.num_sms),
-                  kInt4Threads, args.plan.num_bytes, args);
+    launch_kernel(context_, kernel, static_cast<unsigned>(context_.num_sms), kThreads,
+                  args.plan.num_bytes, args);
   }
 
   void gate_up(const ExpertGroupsView& groups, int tokens) {
-    start(int4_gate_up_kernel<kGroup>,
-          GateUp{.hidden_states = args_.hidden_states.as<float>(),
-                 .experts = table_,
-                 .groups = groups,
-                 .shape = gate_,
-                 .activation = args_.activation,
-                 .inner = inner_,
-                 .top_k = top_k_,
-                 .plan = make_plan<kGroup>(num_tokens_ == 1 ? 1 : kBlocks, gate_.cols, tokens,
-                                           BlockSums<1, kColumns>::kBytes, context_)});
+    start(int4_gate_up_kernel<kGroup>, GateUp{.hidden_states = args_.hidden_states.as<float>(),
+                                              .experts = table_,
+                                              .num_experts = static_cast<int>(args_.experts.size()),
+                                              .groups = groups,
+                                              .shape = gate_,
+                                              .activation = args_.activation,
+                                              .inner = inner_,
+                                              .top_k = top_k_,
+                                              .plan = plan(gate_.cols, tokens)});
   }
 
-  void run_one() {
-    gate_up(group_by_expert(args_, 1, context_), 1);
+  void down(const ExpertGroupsView& groups, int tokens) {
+    auto* down =
+        context_.expert_down.get<float>(num_slots() * static_cast<std::size_t>(down_.rows));
+    start(int4_down_kernel<kGroup>, Down{.inner = inner_,
+                                         .experts = table_,
+                                         .groups = groups,
+                                         .shape = down_,
+                                         .down = down,
+                                         .plan = plan(down_.cols, tokens)});
+    combine_experts(down, args_, context_);
+  }
+
+  void one_token_down() {
     start(int4_one_token_down_kernel<kGroup>,
           OneTokenDown{.inner = inner_,
                        .experts = table_,
@@ -309,23 +309,7 @@ class Int4ExpertsCall {
                        .shape = down_,
                        .output = args_.output.as<float>(),
                        .top_k = top_k_,
-                       .plan = make_plan<kGroup>(1, down_.cols, top_k_, 0, context_)});
-  }
-
-  void run_tiles(int tokens) {
-    const ExpertGroupsView groups = group_by_expert(args_, tokens, context_);
-    gate_up(groups, tokens);
-    const auto num_slots = static_cast<std::size_t>(num_tokens_ * top_k_);
-    auto* down = context_.expert_down.get<float>(num_slots * static_cast<std::size_t>(down_.rows));
-    start(int4_down_kernel<kGroup>,
-          Down{.inner = inner_,
-               .experts = table_,
-               .groups = groups,
-               .shape = down_,
-               .down = down,
-               .plan = make_plan<kGroup>(kBlocks, down_.cols, tokens,
-                                         BlockSums<1, kColumns>::kBytes, context_)});
-    combine_experts(down, args_, context_);
+                       .plan = plan(down_.cols, top_k_)});
   }
 
   const MoeExpertsArgs& args_;

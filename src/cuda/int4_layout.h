@@ -1,10 +1,11 @@
 // How int4 weights lie in device memory.
 //
 // A unit holds eight rows of 128 columns in the order in which lanes feed a 16-bit mma or wgmma:
-// lane l has row l / 4 and four words; word w has the eight columns from
-// 64 (w / 2) + 16 (l % 4) + 8 (w % 2) on. Columns 2 i and 2 i + 1 of them are in nibbles i and
-// i + 4; a nibble is q + 8. After the words follow the unit's scales, f16, [128 / group, 8 rows].
-// The units of eight rows follow each other along the columns, then come the next eight rows.
+// lane l has row l / 4 and four words; word w has the eight columns from 32 w + 8 (l % 4) on, so
+// that the words w of four lanes are a group of 32. Columns 2 i and 2 i + 1 of them are in nibbles
+// i and i + 4; a nibble is q + 8. After the words follow the unit's scales, f16, [8 rows, 128 /
+// group]. The units of eight rows follow each other along the columns, then come the next eight
+// rows.
 #pragma once
 
 #include <type_traits>

@@ -33,9 +33,19 @@ __device__ inline std::uint32_t scaled(std::uint32_t pair, __half scale) {
   return reinterpret_cast<const std::uint32_t&>(value);
 }
 
-/// Where the scale of a lane's word `word` lies in the unit's scales; groups of 32 columns.
-__device__ inline int scale_index_32(int lane, int word) {
-  return (word / 2 * 2 + lane % 4 / 2) * kUnitRows + lane / 4;
+/// What codes are as f16 operands of a mma: the numbers q + 8 in multiples of 2^-20, if columns 0
+/// and 1 of every four meet activations that are 16 times as large (CodeTokens).
+constexpr float kCodeUnit = 0x1p-20F;
+constexpr float kLowFactor = 16.0F;
+
+/// The four pairs of a word as they are: codes in the mantissas of numbers without exponent, 2^-24
+/// (pairs 0 and 2) or 2^-20 times the code.
+__device__ inline void code_pairs(std::uint32_t word, std::uint32_t (&pairs)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const std::uint32_t bits = i < 2 ? word : word >> 8U;
+    pairs[i] = bits & (i % 2 == 0 ? 0x000F000FU : 0x00F000F0U);
+  }
 }
 
 /// The operands of eight steps of sixteen columns from the units of the upper and lower eight rows,
@@ -52,7 +62,7 @@ __device__ void expand_units(const char* upper, const char* lower,
     const auto* scales = reinterpret_cast<const __half*>(units[half] + kUnitWordBytes);
 #pragma unroll
     for (int w = 0; w < 4; ++w) {
-      const __half scale = scales[kGroup == 128 ? lane / 4 : scale_index_32(lane, w)];
+      const __half scale = scales[kGroup == 128 ? lane / 4 : lane / 4 * 4 + w];
       std::uint32_t pairs[4];
       expand_word(list[w], pairs);
 #pragma unroll
@@ -66,8 +76,8 @@ __device__ void expand_units(const char* upper, const char* lower,
 /// Where the columns `column` and the next (even) of a block of 128 belong among the activations of
 /// a wgmma, so that they meet their weights; the word of the pair.
 __device__ inline int wgmma_column(int column) {
-  const int lane = column % 64 / 16;
-  const int word = column / 64 * 2 + column % 16 / 8;
+  const int lane = column % 32 / 8;
+  const int word = column / 32;
   const int pair = column % 8 / 2;
   return word * 32 + pair / 2 * 16 + pair % 2 * 8 + lane * 2;
 }

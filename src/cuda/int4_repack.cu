@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kThreads) repack_int4_kernel(Repacking args) {
   std::uint32_t words[4];
 #pragma unroll
   for (int w = 0; w < 4; ++w) {
-    const int column = block * kUnitColumns + 64 * (w / 2) + 16 * (lane % 4) + 8 * (w % 2);
+    const int column = block * kUnitColumns + 32 * w + 8 * (lane % 4);
     const auto line = *reinterpret_cast<const std::uint32_t*>(
         strip + std::int64_t{column / 8} * kStripLine + 4 * (first_row + lane / 4));
     // Byte b holds the columns b (low) and b + 4 (high).
@@ -50,9 +50,9 @@ __global__ void __launch_bounds__(kThreads) repack_int4_kernel(Repacking args) {
   reinterpret_cast<uint4*>(to)[lane] = make_uint4(words[0], words[1], words[2], words[3]);
   if (lane >= args.groups * kUnitRows) return;
   const auto* scales = reinterpret_cast<const std::uint16_t*>(strip + args.code_bytes);
-  const int group = block * args.groups + lane / kUnitRows;
+  const int group = block * args.groups + lane % args.groups;
   reinterpret_cast<std::uint16_t*>(to + kUnitWordBytes)[lane] =
-      scales[group * kStripRows + first_row + lane % kUnitRows];
+      scales[group * kStripRows + first_row + lane / args.groups];
 }
 
 }  // namespace

@@ -32,32 +32,30 @@ __device__ inline void sync_stream_warps() {
   asm volatile("bar.sync 1, %0;" ::"n"(32 * kStreamWarps) : "memory");
 }
 
-template <DType kType>
-class TokenRows {
+/// Finds what each row must be multiplied by before its numbers become 16-bit ones.
+class RowScales {
  public:
-  /// Padded so that lanes that read together meet different banks.
-  __host__ __device__ static constexpr int pitch(int cols) {
-    return cols * 2 + (kType == DType::kF8E4M3 ? 16 : 64);
-  }
-  /// Of up to `tokens` rows: the parts, then what the warps tell each other, then the scales.
-  __host__ __device__ static constexpr int num_bytes(int cols, int tokens) {
-    return tokens * (kParts<kType> * pitch(cols) + static_cast<int>(sizeof(float)) +
-                     kStreamWarps * static_cast<int>(sizeof(float2)));
+  __host__ __device__ static constexpr int num_bytes(int tokens) {
+    return tokens * static_cast<int>(sizeof(float) + kStreamWarps * sizeof(float2));
   }
 
-  /// `shared` [num_bytes(cols, tokens)], aligned to 16 bytes.
-  __device__ TokenRows(char* shared, int cols, int tokens)
-      : rows_(shared),
-        address_(shared_address(shared)),
-        shares_(reinterpret_cast<float2*>(shared + tokens * kParts<kType> * pitch(cols))),
+  /// `shared` [num_bytes(tokens)].
+  __device__ RowScales(char* shared, int cols, int tokens)
+      : shares_(reinterpret_cast<float2*>(shared)),
         scales_(reinterpret_cast<float*>(shares_ + tokens * kStreamWarps)),
-        cols_(cols),
-        tokens_(tokens) {}
+        cols_(cols) {}
 
-  /// Fills `count` rows from row_of(i) [cols] f32; by all warps that multiply, with barriers of
-  /// theirs inside and at the end. The rows before must not be in use any more.
-  template <typename RowOf>
-  __device__ void fill(const RowOf& row_of, int count, const RowNorm& norm) {
+  /// What products with a token must be multiplied by.
+  [[nodiscard]] __device__ float get(int token) const { return scales_[token]; }
+  __device__ void set(int token, float scale) { scales_[token] = scale; }
+
+  /// For `count` rows from row_of(i) [cols] f32: convert(i, row, first, step, factor, power) with
+  /// the quads first, first + step .. of the row for a lane, the norm's factor and a power of two
+  /// above the largest number. By all warps that multiply, with barriers of theirs inside and at
+  /// the end.
+  template <typename RowOf, typename Convert>
+  __device__ void fill(const RowOf& row_of, int count, const RowNorm& norm,
+                       const Convert& convert) {
     // Several warps share a row where there are few.
     const int sharing = max(1, kStreamWarps / count);
     const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -72,40 +70,10 @@ class TokenRows {
       const float2 found = total(row, sharing);
       const float mean = found.x / static_cast<float>(cols_);
       const float factor = norm.weight == nullptr ? 1.0F : 1.0F / sqrtf(mean + norm.eps);
-      convert(row, row_of(row), first, 32 * sharing, norm.weight, factor,
-              scale_above(found.y * factor));
+      convert(row, row_of(row), first, 32 * sharing, factor, scale_above(found.y * factor));
     }
     sync_stream_warps();
   }
-
-  /// Of piece `piece` of the rows; lanes of tokens beyond `count` repeat the last one.
-  __device__ TokenPiece<kType> load(int piece, int tile, int count) const {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    return load_token(piece, min(tile * kTileTokens + lane / 4, count - 1));
-  }
-  /// For a lane whose column of the mma is `token`.
-  __device__ TokenPiece<kType> load_token(int piece, int token) const {
-    const int column = static_cast<int>(threadIdx.x) % 4;
-    const std::uint32_t row = address_ + token * pitch(cols_) + piece * (2 * kPieceCols<kType>);
-    TokenPiece<kType> result;
-#pragma unroll
-    for (int part = 0; part < kParts<kType>; ++part) {
-      const std::uint32_t from = row + part * tokens_ * pitch(cols_);
-      if constexpr (kType == DType::kF8E4M3) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          result.parts[part][i] = load_shared(from + column * 32 + i / 2 * 128 + i % 2 * 16);
-        }
-      } else {
-        result.parts[part][0] = load_shared(from + column * 16);
-        result.parts[part][1] = load_shared(from + column * 16 + 64);
-      }
-    }
-    return result;
-  }
-
-  /// What products with a token must be multiplied by.
-  [[nodiscard]] __device__ float scale(int token) const { return scales_[token]; }
 
  private:
   // The sum of squares and the largest size of a warp's share of a row.
@@ -141,6 +109,72 @@ class TokenRows {
     return result;
   }
 
+  float2* shares_;  // [tokens, warps]
+  float* scales_;   // [tokens]
+  int cols_;
+};
+
+template <DType kType>
+class TokenRows {
+ public:
+  /// Padded so that lanes that read together meet different banks.
+  __host__ __device__ static constexpr int pitch(int cols) {
+    return cols * 2 + (kType == DType::kF8E4M3 ? 16 : 64);
+  }
+  /// Of up to `tokens` rows: the parts, then their scales.
+  __host__ __device__ static constexpr int num_bytes(int cols, int tokens) {
+    return tokens * kParts<kType> * pitch(cols) + RowScales::num_bytes(tokens);
+  }
+
+  /// `shared` [num_bytes(cols, tokens)], aligned to 16 bytes.
+  __device__ TokenRows(char* shared, int cols, int tokens)
+      : rows_(shared),
+        address_(shared_address(shared)),
+        scales_(shared + tokens * kParts<kType> * pitch(cols), cols, tokens),
+        cols_(cols),
+        tokens_(tokens) {}
+
+  /// Fills `count` rows from row_of(i) [cols] f32; by all warps that multiply, with barriers of
+  /// theirs inside and at the end. The rows before must not be in use any more.
+  template <typename RowOf>
+  __device__ void fill(const RowOf& row_of, int count, const RowNorm& norm) {
+    scales_.fill(
+        row_of, count, norm,
+        [&](int row, const float* values, int first, int step, float factor, PowerScale power) {
+          convert(row, values, first, step, norm.weight, factor, power);
+        });
+  }
+
+  /// Of piece `piece` of the rows; lanes of tokens beyond `count` repeat the last one.
+  __device__ TokenPiece<kType> load(int piece, int tile, int count) const {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    return load_token(piece, min(tile * kTileTokens + lane / 4, count - 1));
+  }
+  /// For a lane whose column of the mma is `token`.
+  __device__ TokenPiece<kType> load_token(int piece, int token) const {
+    const int column = static_cast<int>(threadIdx.x) % 4;
+    const std::uint32_t row = address_ + token * pitch(cols_) + piece * (2 * kPieceCols<kType>);
+    TokenPiece<kType> result;
+#pragma unroll
+    for (int part = 0; part < kParts<kType>; ++part) {
+      const std::uint32_t from = row + part * tokens_ * pitch(cols_);
+      if constexpr (kType == DType::kF8E4M3) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          result.parts[part][i] = load_shared(from + column * 32 + i / 2 * 128 + i % 2 * 16);
+        }
+      } else {
+        result.parts[part][0] = load_shared(from + column * 16);
+        result.parts[part][1] = load_shared(from + column * 16 + 64);
+      }
+    }
+    return result;
+  }
+
+  /// What products with a token must be multiplied by.
+  [[nodiscard]] __device__ float scale(int token) const { return scales_.get(token); }
+
+ private:
   __device__ void convert(int row, const float* values, int first, int step, const float* weights,
                           float factor, PowerScale power) {
     constexpr bool kScaled = kParts<kType> == 1;
@@ -162,13 +196,12 @@ class TokenRows {
                                                                           parts.low[1]};
       }
     }
-    if (first == 0) scales_[row] = kScaled ? power.scale : 1.0F;
+    if (first == 0) scales_.set(row, kScaled ? power.scale : 1.0F);
   }
 
   char* rows_;  // [parts, tokens] rows of `pitch` bytes
   std::uint32_t address_;
-  float2* shares_;  // [tokens, warps]
-  float* scales_;   // [tokens]
+  RowScales scales_;
   int cols_;
   int tokens_;
 };

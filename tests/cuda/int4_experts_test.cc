@@ -16,11 +16,12 @@ struct Case {
   std::int64_t top_k;
 };
 
-// One token with an even and an odd number of experts; full and partial tiles of 8 and 16 tokens;
-// one stage, several and a part of one; many tokens with sizes that the matrix units take, and
-// without.
+// One token with an even and an odd number of experts, with more rows of the mma than warps, and
+// with more experts than warps can take at once; full and partial tiles of 4 and 8 tokens; one
+// stage, several and a part of one; many tokens with sizes that the matrix units take, and without.
 constexpr Case kCases[] = {
-    {1, 128, 128, 4, 2},    {1, 256, 384, 12, 8},  {1, 3072, 1536, 9, 3}, {2, 128, 256, 8, 3},
+    {1, 128, 128, 4, 2},    {1, 256, 384, 12, 8},  {1, 3072, 1536, 9, 3}, {1, 640, 256, 16, 10},
+    {1, 1664, 128, 30, 26}, {1, 128, 128, 1, 1},   {8, 3072, 1536, 3, 2}, {2, 128, 256, 8, 3},
     {9, 384, 128, 1, 1},    {16, 256, 128, 3, 2},  {37, 128, 256, 3, 2},  {64, 1664, 128, 5, 4},
     {80, 128, 128, 6, 2},   {265, 256, 256, 4, 2}, {270, 512, 256, 1, 1}, {400, 256, 512, 3, 2},
     {257, 1536, 256, 6, 2},
@@ -62,51 +63,78 @@ class CudaInt4Experts : public test::DeviceTest {
     }
     return layer;
   }
+
+  // Runs both on the hidden states; every token's error against the size of its result.
+  void expect_match(const Case& c, BlockFormat format, const Tensor& hidden, Random& random) {
+    const Layer layer = make_layer(c, format, random);
+    const Tensor ids(DType::kI32, {c.num_tokens, c.top_k});
+    for (std::int64_t t = 0; t < c.num_tokens; ++t) {
+      const std::int64_t first = random.below(c.num_experts);
+      for (std::int64_t j = 0; j < c.top_k; ++j) {
+        ids.as<std::int32_t>()[t * c.top_k + j] =
+            static_cast<std::int32_t>((first + j) % c.num_experts);
+      }
+    }
+    const Tensor weights = random.tensor({c.num_tokens, c.top_k});
+    const Tensor expected = random.tensor({c.num_tokens, c.hidden_size}, 0.1F);
+    const Tensor output = to_device(expected.view());
+    reference::moe_experts({.hidden_states = hidden.view(),
+                            .topk_ids = ids.view(),
+                            .topk_weights = weights.view(),
+                            .experts = layer.host,
+                            .output = expected.view()});
+    backend_->moe_experts({.hidden_states = to_device(hidden.view()).view(),
+                           .topk_ids = to_device(ids.view()).view(),
+                           .topk_weights = to_device(weights.view()).view(),
+                           .experts = layer.device,
+                           .output = output.view()});
+    const Tensor got = to_host(output);
+    // Activations are f16, of many tokens BF16 between the products; sums are float32.
+    const double tolerance = c.num_tokens > 256 ? 0x1p-8 : 0x1p-10;
+    for (std::int64_t t = 0; t < c.num_tokens; ++t) {
+      double error = 0.0;
+      double norm = 0.0;
+      for (std::int64_t i = t * c.hidden_size; i < (t + 1) * c.hidden_size; ++i) {
+        const double difference = double{got.as<float>()[i]} - double{expected.as<float>()[i]};
+        error += difference * difference;
+        norm += double{expected.as<float>()[i]} * double{expected.as<float>()[i]};
+      }
+      ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm)) << "token " << t;
+    }
+  }
 };
 
-// Activations are f16, of many tokens BF16 between the products; sums are float32.
+constexpr BlockFormat kFormats[] = {BlockFormat::kInt4G128, BlockFormat::kInt4G32};
+
 TEST_F(CudaInt4Experts, MatchesTheReference) {
   unsigned seed = 1;
   for (const Case& c : kCases) {
-    for (const BlockFormat format : {BlockFormat::kInt4G128, BlockFormat::kInt4G32}) {
+    for (const BlockFormat format : kFormats) {
       SCOPED_TRACE(testing::Message()
                    << c.num_tokens << " tokens, " << c.hidden_size << " x " << c.inner_size << ", "
                    << c.top_k << " of " << c.num_experts << " " << block_format_name(format));
       Random random(++seed);
-      const Layer layer = make_layer(c, format, random);
       const Tensor hidden = random.tensor({c.num_tokens, c.hidden_size}, 3.0F);
-      const Tensor ids(DType::kI32, {c.num_tokens, c.top_k});
-      for (std::int64_t t = 0; t < c.num_tokens; ++t) {
-        const std::int64_t first = random.below(c.num_experts);
-        for (std::int64_t j = 0; j < c.top_k; ++j) {
-          ids.as<std::int32_t>()[t * c.top_k + j] =
-              static_cast<std::int32_t>((first + j) % c.num_experts);
+      expect_match(c, format, hidden, random);
+    }
+  }
+}
+
+// Sums of products with codes start from what the offset of the codes adds, which is much larger
+// than the result where all activations have one sign.
+TEST_F(CudaInt4Experts, MatchesForActivationsOfOneSignAndAnySize) {
+  for (const std::int64_t num_tokens : {1, 11}) {
+    for (const BlockFormat format : kFormats) {
+      for (const float size : {1e-9F, 1.0F, 1e9F}) {
+        SCOPED_TRACE(testing::Message()
+                     << num_tokens << " tokens of " << size << " " << block_format_name(format));
+        Random random(7);
+        const Tensor hidden = random.tensor({num_tokens, 3072}, size);
+        for (float& x :
+             std::span(hidden.as<float>(), static_cast<std::size_t>(num_tokens * 3072))) {
+          x = size + std::abs(x);
         }
-      }
-      const Tensor weights = random.tensor({c.num_tokens, c.top_k});
-      const Tensor expected = random.tensor({c.num_tokens, c.hidden_size}, 0.1F);
-      const Tensor output = to_device(expected.view());
-      reference::moe_experts({.hidden_states = hidden.view(),
-                              .topk_ids = ids.view(),
-                              .topk_weights = weights.view(),
-                              .experts = layer.host,
-                              .output = expected.view()});
-      backend_->moe_experts({.hidden_states = to_device(hidden.view()).view(),
-                             .topk_ids = to_device(ids.view()).view(),
-                             .topk_weights = to_device(weights.view()).view(),
-                             .experts = layer.device,
-                             .output = output.view()});
-      const Tensor got = to_host(output);
-      const double tolerance = c.num_tokens > 256 ? 0x1p-8 : 0x1p-10;
-      for (std::int64_t t = 0; t < c.num_tokens; ++t) {
-        double error = 0.0;
-        double norm = 0.0;
-        for (std::int64_t i = t * c.hidden_size; i < (t + 1) * c.hidden_size; ++i) {
-          const double difference = double{got.as<float>()[i]} - double{expected.as<float>()[i]};
-          error += difference * difference;
-          norm += double{expected.as<float>()[i]} * double{expected.as<float>()[i]};
-        }
-        ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm)) << "token " << t;
+        expect_match({num_tokens, 3072, 256, 5, 4}, format, hidden, random);
       }
     }
   }

@@ -2,7 +2,7 @@
 # Builds the CUDA backend, runs its tests, repeats some under compute-sanitizer, and times it: one
 # command, under ten minutes, for a machine with an NVIDIA device.
 #
-#   tools/gpu_check.sh [DIRECTORY]   results (default build/gpu_check): summary.json, bench.json, logs
+#   tools/gpu_check.sh [DIRECTORY]   results (default build/gpu_check): summary.json, bench.json, decode_*.json, logs
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 results=${1:-$root/build/gpu_check}
@@ -22,17 +22,25 @@ tests=$(outcome $?)
 grep -qE "SKIPPED" "$results/tests.log" && tests=skipped
 
 # Small cases of every kernel; the whole suite would take too long under the tool.
-sanitised='CudaMoe*:CudaElementwise*:CudaFused*:CudaDecodeSteps*:*KeyRanges*:*MasksDropout*:*EveryE4m3*:*fp8:*bf16'
+sanitised='CudaMoe*:*OneSignAndAnySize*:CudaElementwise*:CudaFused*:CudaDecodeSteps*:*KeyRanges*:*MasksDropout*:*EveryE4m3*:*fp8:*bf16'
 timeout 150 compute-sanitizer --tool memcheck --error-exitcode 1 \
   "$build/tests/cuda/m2_cuda_test" --gtest_filter="$sanitised" >"$results/memcheck.log" 2>&1
 memcheck=$(outcome $?)
 timeout 100 compute-sanitizer --tool racecheck --error-exitcode 1 \
-  "$build/tests/cuda/m2_cuda_test" --gtest_filter='CudaMoeRoute*:CudaFused*:*NanQuery*:*EveryE4m3*' \
+  "$build/tests/cuda/m2_cuda_test" --gtest_filter='CudaMoeRoute*:*OneSignAndAnySize*:CudaFused*:*NanQuery*:*EveryE4m3*' \
   >"$results/racecheck.log" 2>&1
 racecheck=$(outcome $?)
 
 timeout 150 "$build/bench/cuda/m2_cuda_bench" --json "$results/bench.json" | tee "$results/bench.log"
 bench=$(outcome "${PIPESTATUS[0]}")
+
+# Whole decode steps: every layer in 4 bits, and as many in FP8 as fit, where the device is large.
+memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -n 1)
+if [ "$memory" -ge 140000 ]; then layers="int4_g128:62 fp8:35"; else layers="int4_g128:30 fp8:16"; fi
+for model in $layers; do
+  timeout 100 "$build/m2" bench --device cuda --random-weights --format "${model%:*}" --layers "${model#*:}" \
+    -p 0 -n 16 -b 1,8,32,64 -d 1024 -r 3 --json >"$results/decode_${model%:*}.json" || bench=failed
+done
 
 device=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1)
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)

@@ -41,13 +41,10 @@ class RandomWeights {
                                                        std::mt19937& engine);
 [[nodiscard]] Tensor upload(Backend& backend, std::vector<std::int32_t> values, const Shape& shape);
 [[nodiscard]] Tensor random_tensor(Backend& backend, const Shape& shape);
-[[nodiscard]] LayerWeights random_layer(const MiniMaxM2Config& config, RandomWeights& weights);
 
 void bench_experts(CudaBackend& backend, DType dtype, Report& report);
 void bench_linear(CudaBackend& backend, DType dtype, Report& report);
 void bench_attention(CudaBackend& backend, Report& report);
-/// Whole decode steps of as many layers as fit, 1k context.
-void bench_decode(CudaBackend& backend, DType dtype, Report& report);
 /// A layer of a chunk of new tokens.
 void bench_prefill(CudaBackend& backend, Report& report);
 void bench_int4_experts(CudaBackend& backend, BlockFormat format, Report& report);

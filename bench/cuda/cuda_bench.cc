@@ -1,7 +1,7 @@
 // Times the CUDA backend at the published model's sizes and holds every figure against the read
 // rate measured in the same run.
 //
-//   m2_cuda_bench [--json FILE] [--only experts|int4|linear|attention|prefill|decode]
+//   m2_cuda_bench [--json FILE] [--only experts|int4|linear|attention|prefill]
 #include <cstdio>
 #include <string>
 
@@ -27,7 +27,6 @@ void run(const std::string& only, const std::string& json) {
   }
   if (wanted("prefill")) bench::bench_prefill(backend, report);
   if (wanted("attention")) bench::bench_attention(backend, report);
-  if (wanted("decode")) bench::bench_decode(backend, DType::kF8E4M3, report);
   if (!json.empty()) report.write_json(json);
 }
 

@@ -84,11 +84,4 @@ double measure_read_rate(std::size_t num_bytes) {
   return static_cast<double>(num_bytes) / (static_cast<double>(best) * 1e-3);
 }
 
-std::size_t free_device_bytes() {
-  std::size_t free = 0;
-  std::size_t total = 0;
-  require(cudaMemGetInfo(&free, &total), "ask for a device's memory");
-  return free;
-}
-
 }  // namespace m2::bench

@@ -14,7 +14,4 @@ void fill_random(void* device, std::int64_t count, DType dtype, float scale, std
 /// Bytes a second of reading device memory once, the best of several runs.
 double measure_read_rate(std::size_t num_bytes);
 
-/// Bytes that are free on the current device.
-std::size_t free_device_bytes();
-
 }  // namespace m2::bench

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::int64_t kChunk = 8192;
 constexpr std::int32_t kBlockSize = 32;
+constexpr float kBiasScale = 0.02F;  // small beside the scores: the tokens choose, not the bias
 // What libraries reach on an H200: FP8 products in blocks of scales, causal attention.
 constexpr double kProductFlops = 1300e12;
 constexpr double kAttentionFlops = 630e12;
@@ -44,6 +45,23 @@ Batch chunk_of(SequenceBlocks& blocks) {
       {.token_ids = ids, .position_ids = positions, .num_cached_tokens = 0, .blocks = &blocks});
   batch.finish();
   return batch;
+}
+
+LayerWeights random_layer(const MiniMaxM2Config& config, RandomWeights& weights) {
+  const std::int64_t q_width = config.num_attention_heads * config.head_dim;
+  const std::int64_t kv_width = config.num_key_value_heads * config.head_dim;
+  const std::int64_t hidden_size = config.hidden_size;
+  return {.input_norm = weights.vector(hidden_size),
+          .post_attention_norm = weights.vector(hidden_size),
+          .q_norm = weights.vector(q_width),
+          .k_norm = weights.vector(kv_width),
+          .q = weights.matrix(q_width, hidden_size),
+          .k = weights.matrix(kv_width, hidden_size),
+          .v = weights.matrix(kv_width, hidden_size),
+          .attn_out = weights.matrix(hidden_size, q_width),
+          .gate = weights.matrix(config.num_local_experts, hidden_size, DType::kF32),
+          .correction_bias = weights.vector(config.num_local_experts, kBiasScale),
+          .experts = weights.experts(config)};
 }
 
 // Random int4 experts straight in the order of the device.
@@ -127,7 +145,7 @@ void bench_int4_experts(CudaBackend& backend, BlockFormat format, Report& report
     const Tensor hidden = random_tensor(backend, {num_tokens, config.hidden_size});
     const Tensor topk_weights = random_tensor(backend, topk);
     const Tensor output = random_tensor(backend, hidden.shape());
-    const double seconds = time_calls(backend, [&](int i) {
+    const double seconds = time_recorded(backend, [&](int i) {
       backend.moe_experts({.hidden_states = hidden.view(),
                            .topk_ids = ids[static_cast<std::size_t>(i % kRoutings)].view(),
                            .topk_weights = topk_weights.view(),

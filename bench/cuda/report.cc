@@ -53,4 +53,16 @@ double time_calls(Backend& backend, const std::function<void(int)>& call) {
   return times[kRounds / 2];
 }
 
+double time_recorded(Backend& backend, const std::function<void(int)>& call) {
+  constexpr int kCalls = 16;
+  static std::uint64_t next_key = 0;
+  const std::vector<std::uint64_t> key = {++next_key};
+  const double seconds = time_calls(backend, [&](int) {
+    backend.run_step(key, [&] {
+      for (int i = 0; i < kCalls; ++i) call(i);
+    });
+  });
+  return seconds / kCalls;
+}
+
 }  // namespace m2::bench

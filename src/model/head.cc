@@ -86,16 +86,15 @@ TopLogits Head::top(const TensorView& hidden_states, std::span<const std::int32_
   return {half(host, 0, DType::kI32), half(host, 1, DType::kF32)};
 }
 
-// All that the operations are called with.
+// All that the operations are called with. The capacity stands for the addresses of all of this
+// object's memory: it only grows, while an address may come again.
 void Head::find_key(const Call& call) {
-  const auto address = [](const void* data) { return reinterpret_cast<std::uintptr_t>(data); };
   key_.clear();
-  for (const std::int64_t number : {id_, call.count, call.hidden_states.rows}) {
+  for (const std::int64_t number : {id_, logits_.shape()[0], call.count, call.hidden_states.rows}) {
     key_.push_back(static_cast<std::uint64_t>(number));
   }
-  for (const void* data : {call.hidden_states.data, static_cast<const void*>(call.rows.data),
-                           static_cast<const void*>(logits_.view().data)}) {
-    key_.push_back(address(data));
+  for (const void* data : {call.hidden_states.data, static_cast<const void*>(call.rows.data)}) {
+    key_.push_back(reinterpret_cast<std::uintptr_t>(data));
   }
 }
 

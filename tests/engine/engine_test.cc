@@ -150,6 +150,9 @@ TEST(Engine, MemoryOfADeviceGivesTheSameTokens) {
       (void)engine.submit(std::move(request));
     }
     outcomes.push_back(run(engine));
+    if (const auto* distant = dynamic_cast<const test::DistantBackend*>(backend.get())) {
+      EXPECT_GT(distant->num_repeated_steps(), 0);
+    }
   }
   for (const auto& [id, outcome] : outcomes[0]) {
     EXPECT_EQ(outcome.tokens.size(), 12U) << id;

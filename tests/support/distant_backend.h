@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,7 +16,8 @@ namespace m2::test {
 
 /// Not host accessible: operations and the device's side of a copy throw kInternal for memory that
 /// allocate() did not give, the host's side for memory that it did. Keeps all memory to its end, so
-/// that no address changes sides; outlives the tensors. Counts the bytes that cross.
+/// that no address changes sides; outlives the tensors. Counts the bytes that cross. Steps under an
+/// equal key must use the same memory, as a record of them would.
 class DistantBackend final : public Backend {
  public:
   [[nodiscard]] std::size_t uploaded() const { return uploaded_; }
@@ -30,6 +33,15 @@ class DistantBackend final : public Backend {
     if (view.num_bytes() > 0) ends_[begin] = begin + view.num_bytes();
     return {view, [](void*) {}};
   }
+
+  void run_step(std::span<const std::uint64_t> key, const std::function<void()>& work) override {
+    used_.clear();
+    work();
+    const auto [step, is_new] = steps_.try_emplace({key.begin(), key.end()}, used_);
+    M2_CHECK(step->second == used_, "a step under a known key uses other memory");
+    num_repeated_steps_ += is_new ? 0 : 1;
+  }
+  [[nodiscard]] std::int64_t num_repeated_steps() const { return num_repeated_steps_; }
 
   void upload(const TensorView& host, const TensorView& device) override {
     check_side(host.data, host.num_bytes(), false);
@@ -119,6 +131,7 @@ class DistantBackend final : public Backend {
 
   void check_side(const void* data, std::size_t num_bytes, bool here) const {
     if (data == nullptr || num_bytes == 0) return;
+    if (here) used_.push_back(data);
     const auto* begin = static_cast<const std::byte*>(data);
     const auto next = ends_.upper_bound(begin);
     const bool found = next != ends_.begin() && begin + num_bytes <= std::prev(next)->second;
@@ -128,6 +141,9 @@ class DistantBackend final : public Backend {
   ReferenceBackend reference_;
   std::vector<Tensor> memory_;
   std::map<const std::byte*, const std::byte*, std::less<>> ends_;  // of every begin
+  mutable std::vector<const void*> used_;  // by operations and copies, in their order
+  std::map<std::vector<std::uint64_t>, std::vector<const void*>> steps_;
+  std::int64_t num_repeated_steps_ = 0;
   std::size_t uploaded_ = 0;
   std::size_t downloaded_ = 0;
 };

@@ -11,7 +11,8 @@ inline bool is_int8(const WeightView& weight) {
 }
 
 /// Strips of the host's format (quant/strip_format.h) to BF16 [rows, cols], both in device memory.
-/// Rounding to 8 bits of mantissa adds a sixth to the error of the format itself.
+/// Rounding to 8 bits of mantissa takes the error of normally distributed weights from 0.535 to
+/// 0.560 %.
 void widen_int8(const WeightView& weight, const void* strips, void* values, const Context& context);
 
 }  // namespace m2::cuda

@@ -11,6 +11,7 @@
 #include "cuda/step_graphs.h"
 #include "cuda/weight_store.h"
 #include "ops/contract.h"
+#include "quant/strip_format.h"
 
 namespace m2 {
 namespace {
@@ -67,7 +68,19 @@ struct CudaBackend::Impl {
   WeightView place_int8(const WeightView& host, Owners& owners) {
     WeightView placed = {.dtype = DType::kBF16, .rows = host.rows, .cols = host.cols};
     void* values = own(weights.reserve(static_cast<std::size_t>(placed.num_bytes())), owners);
-    cuda::widen_int8(host, copy_strips(host), values, context);
+    // By pieces: what is copied stays allocated, and a head has 650 MB.
+    constexpr std::int64_t kPieceBytes = std::int64_t{16} << 20U;
+    const std::int64_t strip_bytes = strip_layout(host.block_format, host.cols).strip_bytes();
+    const std::int64_t piece_rows =
+        kStripRows * std::max<std::int64_t>(1, kPieceBytes / strip_bytes);
+    for (std::int64_t row = 0; row < host.rows; row += piece_rows) {
+      WeightView piece = host;
+      piece.data = static_cast<const std::byte*>(host.data) + row / kStripRows * strip_bytes;
+      piece.rows = std::min(piece_rows, host.rows - row);
+      auto* to = static_cast<std::byte*>(values) +
+                 row * host.cols * static_cast<std::int64_t>(dtype_size(DType::kBF16));
+      cuda::widen_int8(piece, copy_strips(piece), to, context);
+    }
     placed.data = values;
     return placed;
   }

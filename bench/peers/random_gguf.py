@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes a GGUF file with random weights of a MiniMax-M2 config.json, for comparisons of speed.
 
-Usage: random_gguf.py --config config.json [--layers N] --type q4_0|q8_0|q4_k|q5_k|q6_k|iq4_xs OUT.gguf
+Usage: random_gguf.py --config config.json [--layers N] [--vocab N] --type q4_0|q8_0|q4_k|q5_k|q6_k|iq4_xs
+    OUT.gguf
 
 Matrices get random codes with small scales; norms are 1, the router is random and its bias 0, so that
 routing is nearly even. The head is Q8_0 beside q4_0 and q8_0, and Q6_K else. Has no tokenizer. Needs the
@@ -96,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True)
     parser.add_argument("--layers", type=int)
+    parser.add_argument("--vocab", type=int)
     parser.add_argument("--type", choices=QUANTS, required=True)
     parser.add_argument("out")
     arguments = parser.parse_args()
@@ -103,6 +105,7 @@ def main() -> None:
         config = json.load(file)
     if arguments.layers:
         config["num_hidden_layers"] = arguments.layers
+    config["vocab_size"] = arguments.vocab or config["vocab_size"]
     quant = QUANTS[arguments.type]
     head = QUANTS[HEADS.get(arguments.type, "q6_k")]
     writer = gguf.GGUFWriter(arguments.out, "minimax-m2")

@@ -199,28 +199,47 @@ class AttentionCall {
 
   void fill_keys(const AttentionTile& tile, std::int64_t origin, ChunkKeys& keys,
                  AttendArgs& call) const {
-    const KvCacheView& cache = args_.cache;
-    const QuantizedBlocksView& quantized = cache.quantized;
     bool any_codes = false;
-    for (std::int64_t key = call.first_key; key < call.end_key; ++key) {
-      const auto i = static_cast<std::size_t>(key);
+    for (std::int64_t key = call.first_key; key < call.end_key;) {
+      const std::int64_t offset = (origin + key) % block_size_;
+      const std::int64_t count = std::min(block_size_ - offset, call.end_key - key);
       const std::int64_t block = block_of(tile, origin + key);
-      const bool codes = cache.has_codes(block);
-      const std::int64_t row =
-          row_of(tile, block % kFirstQuantizedBlock, (origin + key) % block_size_);
-      keys.keys[i] = vector(codes ? quantized.keys : cache.keys, row);
-      keys.values[i] = vector(codes ? quantized.values : cache.values, row);
-      keys.key_groups[i] = codes ? groups(quantized.key_groups, row) : nullptr;
-      keys.value_groups[i] = codes ? groups(quantized.value_groups, row) : nullptr;
+      const bool codes = args_.cache.has_codes(block);
+      const std::int64_t row = row_of(tile, block % kFirstQuantizedBlock, offset);
+      fill_block(codes, row, static_cast<std::size_t>(key), static_cast<std::size_t>(count), keys);
       any_codes = any_codes || codes;
+      key += count;
     }
     call.keys = keys.keys.data();
     call.values = keys.values.data();
     if (!any_codes) return;
     call.key_groups = keys.key_groups.data();
     call.value_groups = keys.value_groups.data();
-    call.bits = quantized.bits;
-    call.group_size = quantized.group_size;
+    call.bits = args_.cache.quantized.bits;
+    call.group_size = args_.cache.quantized.group_size;
+  }
+
+  // Of `count` keys from `first` on, neighbours in a block from its vector `row` on.
+  void fill_block(bool codes, std::int64_t row, std::size_t first, std::size_t count,
+                  ChunkKeys& keys) const {
+    const QuantizedBlocksView& quantized = args_.cache.quantized;
+    const TensorView& all_keys = codes ? quantized.keys : args_.cache.keys;
+    const TensorView& all_values = codes ? quantized.values : args_.cache.values;
+    const std::uint8_t* key = vector(all_keys, row);
+    const std::uint8_t* value = vector(all_values, row);
+    const std::int64_t key_bytes = vector_bytes(all_keys);
+    const std::int64_t value_bytes = vector_bytes(all_values);
+    for (std::size_t i = first; i < first + count; ++i) {
+      keys.keys[i] = key;
+      keys.values[i] = value;
+      key += key_bytes;
+      value += value_bytes;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::int64_t at = row + static_cast<std::int64_t>(i);
+      keys.key_groups[first + i] = codes ? groups(quantized.key_groups, at) : nullptr;
+      keys.value_groups[first + i] = codes ? groups(quantized.value_groups, at) : nullptr;
+    }
   }
 
   void clear(const AttentionTile& tile, const Partial& total) const {
@@ -330,10 +349,12 @@ class AttentionCall {
     return (block * num_kv_heads_ + tile.kv_head) * block_size_ + offset;
   }
 
+  [[nodiscard]] static std::int64_t vector_bytes(const TensorView& blocks) {
+    return blocks.shape[3] * static_cast<std::int64_t>(dtype_size(blocks.dtype));
+  }
+
   [[nodiscard]] static const std::uint8_t* vector(const TensorView& blocks, std::int64_t row) {
-    const std::int64_t bytes =
-        blocks.shape[3] * static_cast<std::int64_t>(dtype_size(blocks.dtype));
-    return static_cast<const std::uint8_t*>(blocks.data) + row * bytes;
+    return static_cast<const std::uint8_t*>(blocks.data) + row * vector_bytes(blocks);
   }
 
   [[nodiscard]] static const float* groups(const TensorView& all, std::int64_t row) {

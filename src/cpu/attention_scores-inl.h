@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "cpu/kv_decode-inl.h"
 
@@ -34,9 +35,8 @@ HWY_INLINE std::int64_t padded_rows(std::int64_t num_rows) {
 }
 
 #if HWY_TARGET == HWY_SCALAR
-HWY_INLINE void transpose_dims(const float* const* rows, std::int64_t dim, std::int64_t stride,
-                               float* out) {
-  for (std::int64_t i = 0; i < 4; ++i) out[(dim + i) * stride] = rows[0][dim + i];
+HWY_INLINE void transpose_four(const float* const* rows, std::int64_t at, V (&out)[4]) {
+  for (std::int64_t i = 0; i < 4; ++i) out[i] = hn::Set(D(), rows[0][at + i]);
 }
 #else
 // A vector of blocks of four floats, block b from rows[4 b].
@@ -52,34 +52,53 @@ HWY_INLINE hn::Vec<Tag> load_blocks(Tag tag, const float* const* rows, std::int6
   }
 }
 
-// out[dim * stride + i] = rows[i][dim] for L rows and four dims from `dim` on.
-HWY_INLINE void transpose_dims(const float* const* rows, std::int64_t dim, std::int64_t stride,
-                               float* out) {
+// Lane i of out[j] = rows[i][at + j] for L rows.
+HWY_INLINE void transpose_four(const float* const* rows, std::int64_t at, V (&out)[4]) {
   const D d;
   const hn::Repartition<double, D> d64;
-  const V a = load_blocks(d, rows, dim);
-  const V b = load_blocks(d, rows + 1, dim);
-  const V c = load_blocks(d, rows + 2, dim);
-  const V e = load_blocks(d, rows + 3, dim);
+  const V a = load_blocks(d, rows, at);
+  const V b = load_blocks(d, rows + 1, at);
+  const V c = load_blocks(d, rows + 2, at);
+  const V e = load_blocks(d, rows + 3, at);
   const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
   const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
   const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
   const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
-  float* to = out + dim * stride;
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low)), d, to);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low)), d, to + stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high)), d, to + 2 * stride);
-  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high)), d, to + 3 * stride);
+  out[0] = hn::BitCast(d, hn::InterleaveLower(d64, ab_low, ce_low));
+  out[1] = hn::BitCast(d, hn::InterleaveUpper(d64, ab_low, ce_low));
+  out[2] = hn::BitCast(d, hn::InterleaveLower(d64, ab_high, ce_high));
+  out[3] = hn::BitCast(d, hn::InterleaveUpper(d64, ab_high, ce_high));
 }
 #endif
 
-// The same for all dims.
+// out[dim * stride + i] = rows[i][dim] for L rows and all dims.
 HWY_INLINE void transpose_rows(const float* const* rows, std::int64_t head_dim, std::int64_t stride,
                                float* out) {
   std::int64_t dim = 0;
-  for (; dim + 4 <= head_dim; dim += 4) transpose_dims(rows, dim, stride, out);
+  for (; dim + 4 <= head_dim; dim += 4) {
+    V vectors[4];
+    transpose_four(rows, dim, vectors);
+    for (std::int64_t i = 0; i < 4; ++i) hn::StoreU(vectors[i], D(), out + (dim + i) * stride);
+  }
   for (; dim < head_dim; ++dim) {
     for (std::int64_t i = 0; i < kKeyVector; ++i) out[dim * stride + i] = rows[i][dim];
+  }
+}
+
+// The same for rows of BF16, head_dim a multiple of eight: they change places as pairs.
+HWY_INLINE void transpose_pairs(const float* const* rows, std::int64_t head_dim,
+                                std::int64_t stride, float* out) {
+  const D d;
+  const hn::RebindToUnsigned<D> du32;
+  for (std::int64_t dim = 0; dim < head_dim; dim += 8) {
+    V vectors[4];
+    transpose_four(rows, dim / 2, vectors);
+    for (std::int64_t i = 0; i < 4; ++i) {
+      const auto pairs = hn::BitCast(du32, vectors[i]);
+      float* to = out + (dim + 2 * i) * stride;
+      hn::StoreU(hn::BitCast(d, hn::ShiftLeft<16>(pairs)), d, to);
+      hn::StoreU(hn::BitCast(d, hn::And(pairs, hn::Set(du32, 0xFFFF0000U))), d, to + stride);
+    }
   }
 }
 
@@ -99,14 +118,21 @@ inline void transpose_queries(const AttendArgs& args, float* out) {
 template <class Rows>
 void transpose_keys(const AttendArgs& args, std::int64_t first, float* room, float* out) {
   const CacheRows cache = {args.keys, args.key_groups};
+  const bool in_pairs = std::is_same_v<Rows, BF16Rows> && args.head_dim % 8 == 0;
   for (std::int64_t begin = 0; begin < kScoreKeys; begin += kKeyVector) {
     const float* rows[kKeyVector];
     for (std::int64_t i = 0; i < kKeyVector; ++i) {
       const std::int64_t key = first + begin + i;
       const bool seen = key >= args.first_key && key < args.end_key;
-      rows[i] = Rows::row(args, cache, seen ? key : args.first_key, room + i * args.head_dim);
+      const std::int64_t from = seen ? key : args.first_key;
+      rows[i] = in_pairs ? reinterpret_cast<const float*>(args.keys[from])
+                         : Rows::row(args, cache, from, room + i * args.head_dim);
     }
-    transpose_rows(rows, args.head_dim, kScoreKeys, out + begin);
+    if (in_pairs) {
+      transpose_pairs(rows, args.head_dim, kScoreKeys, out + begin);
+    } else {
+      transpose_rows(rows, args.head_dim, kScoreKeys, out + begin);
+    }
   }
 }
 

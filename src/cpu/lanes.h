@@ -56,6 +56,15 @@ class Lanes {
     pool_.parallel_for(lanes, 1, std::ref(lane));
   }
 
+  /// The same for tasks that touch `size` elements each once: on the calling thread alone where all
+  /// of them take a microsecond or two, less than threads need to begin and end together.
+  template <class Body>
+  void run_short(std::int64_t num_tasks, std::int64_t size, const Body& body) {
+    constexpr std::int64_t kAlone = 16384;
+    if (num_tasks * size > kAlone) return run(num_tasks, body);
+    for (std::int64_t task = 0; task < num_tasks; ++task) body(task, scratch_.front());
+  }
+
   /// Pieces for `count` items such that every thread gets several, none below `grain` items.
   [[nodiscard]] std::int64_t piece(std::int64_t count, std::int64_t grain) const {
     const std::int64_t wanted = count / (std::int64_t{4} * num_threads());

@@ -1,9 +1,10 @@
 // Matrix products with decoding of the weights. Include only from isa/ files.
 //
-// Few tokens: weights are decoded in registers and multiplied at once (bandwidth-bound). More
-// tokens: four rows of a panel are decoded to the first-level cache, then multiplied in register
-// tiles of 4 rows by kTileCols tokens. Both sum the elements of one (row, token) in the same order:
-// one vector accumulator per panel of kPanelCols columns, reduced by reduce4, panels in sequence.
+// Few tokens (up to four, or eight with 32 registers): weights are decoded in registers and
+// multiplied at once (bandwidth-bound). More tokens: four rows of a panel are decoded to the
+// first-level cache, then multiplied in register tiles of 4 rows by kTileCols tokens. Both sum the
+// elements of one (row, token) in the same order: one vector accumulator per panel of kPanelCols
+// columns, reduced by reduce4, panels in sequence.
 #pragma once
 
 #include <hwy/highway.h>
@@ -14,13 +15,13 @@
 #include <limits>
 
 #include "cpu/kernels.h"
+#include "cpu/panel_products-inl.h"
 #include "cpu/strip_matmul-inl.h"
-#include "cpu/weight_decode-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace m2::cpu::HWY_NAMESPACE {
 
-// 32 vector registers hold 4 x 6 accumulators with room for the operands, 16 hold 4 x 3.
+// 32 vector registers hold 4 x 6 or 2 x 8 accumulators with room for the operands, 16 hold 4 x 3.
 #if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
 constexpr int kTileCols = 6;
 constexpr int kDirectTokens = 4;
@@ -31,184 +32,6 @@ constexpr int kDirectTokens = 3;
 constexpr int kGemvRows = 4;
 #endif
 static_assert(kDirectTokens <= kMaxDirectTokens && kTileCols <= kMaxTileCols);
-
-// The four sums over the lanes of a, b, c and d.
-HWY_INLINE void reduce4(V a, V b, V c, V d, float* sums) {
-#if HWY_TARGET == HWY_SCALAR
-  sums[0] = hn::GetLane(a);
-  sums[1] = hn::GetLane(b);
-  sums[2] = hn::GetLane(c);
-  sums[3] = hn::GetLane(d);
-#else
-  const D df;
-  const hn::Repartition<double, D> d64;
-  // In every 128-bit block: [a0 + a2, b0 + b2, a1 + a3, b1 + b3].
-  const V ab = hn::Add(hn::InterleaveLower(df, a, b), hn::InterleaveUpper(df, a, b));
-  const V cd = hn::Add(hn::InterleaveLower(df, c, d), hn::InterleaveUpper(df, c, d));
-  const auto ab64 = hn::BitCast(d64, ab);
-  const auto cd64 = hn::BitCast(d64, cd);
-  const V abcd = hn::Add(hn::BitCast(df, hn::InterleaveLower(d64, ab64, cd64)),
-                         hn::BitCast(df, hn::InterleaveUpper(d64, ab64, cd64)));
-#if HWY_TARGET <= HWY_AVX3
-  const hn::Half<D> d8;
-  const auto half = hn::Add(hn::LowerHalf(d8, abcd), hn::UpperHalf(d8, abcd));
-  const hn::Half<decltype(d8)> d4;
-  hn::StoreU(hn::Add(hn::LowerHalf(d4, half), hn::UpperHalf(d4, half)), d4, sums);
-#elif HWY_TARGET == HWY_AVX2
-  const hn::Half<D> d4;
-  hn::StoreU(hn::Add(hn::LowerHalf(d4, abcd), hn::UpperHalf(d4, abcd)), d4, sums);
-#else
-  hn::StoreU(abcd, df, sums);
-#endif
-#endif
-}
-
-template <class F>
-constexpr std::int64_t kUnit = static_cast<std::int64_t>(F::kVectors* kLanes);
-
-// Columns of a panel after padding to whole units.
-template <class F>
-HWY_INLINE std::int64_t padded(std::int64_t cols) {
-  return (cols + kUnit<F> - 1) / kUnit<F> * kUnit<F>;
-}
-
-// The scale of every column [begin, begin + cols) in the row's block, times the format's factor.
-template <class F>
-void expand_scales(const WeightView& weight, std::int64_t row, std::int64_t begin,
-                   std::int64_t cols, float* out) {
-  const std::int64_t scale_cols = (weight.cols + weight.block_cols - 1) / weight.block_cols;
-  const float* scales = weight.scale + row / weight.block_rows * scale_cols;
-  for (std::int64_t col = begin; col < begin + cols;) {
-    const std::int64_t block = col / weight.block_cols;
-    const std::int64_t block_end = (block + 1) * weight.block_cols;
-    const std::int64_t end = block_end < begin + cols ? block_end : begin + cols;
-    float scale;  // scales lie in files too, unaligned
-    __builtin_memcpy(&scale, scales + block, sizeof(scale));
-    for (; col < end; ++col) out[col - begin] = scale * F::kFactor;
-  }
-}
-
-// One unit of activations, scaled, in the order in which the format decodes; beyond cols zeros.
-template <class F>
-HWY_INLINE void pack_unit(const float* input, const float* scales, std::int64_t cols,
-                          std::int64_t stride, float* out) {
-  const D d;
-  HWY_ALIGN float unit[kUnit<F>];
-  if (cols < kUnit<F>) {
-    for (std::int64_t i = 0; i < kUnit<F>; ++i) {
-      unit[i] = i >= cols ? 0.0F : F::kScaled ? input[i] * scales[i] : input[i];
-    }
-  } else {
-    for (std::size_t i = 0; i < F::kVectors; ++i) {
-      V value = hn::LoadU(d, input + i * kLanes);
-      if constexpr (F::kScaled) value = hn::Mul(value, hn::LoadU(d, scales + i * kLanes));
-      hn::Store(value, d, unit + i * kLanes);
-    }
-  }
-  if constexpr (requires { F::pack_unit(unit, 0, out); }) {
-    F::pack_unit(unit, static_cast<std::size_t>(stride), out);
-  } else {
-    for (std::size_t i = 0; i < F::kVectors; ++i) {
-      hn::Store(hn::Load(d, unit + i * kLanes), d, out + static_cast<std::int64_t>(i) * stride);
-    }
-  }
-}
-
-// A panel of some tokens: out [padded / L, num_tokens, L].
-template <class F>
-void pack_panel(const float* const* inputs, std::int64_t num_tokens, const float* scales,
-                std::int64_t cols, float* out) {
-  const auto lanes = static_cast<std::int64_t>(kLanes);
-  for (std::int64_t token = 0; token < num_tokens; ++token) {
-    for (std::int64_t col = 0; col < cols; col += kUnit<F>) {
-      const std::int64_t rest = cols - col < kUnit<F> ? cols - col : kUnit<F>;
-      pack_unit<F>(inputs[token] + col, F::kScaled ? scales + col : nullptr, rest,
-                   num_tokens * lanes, out + col * num_tokens + token * lanes);
-    }
-  }
-}
-
-// Weights are fetched ahead, so that reading from memory and decoding overlap: several rows at a
-// time are too many short streams for the hardware's prefetcher (fp8 rows of 3 KiB on Zen 4, one
-// thread: 12.6 GB/s without, 18.4 GB/s with).
-template <class F, int R, int C>
-HWY_INLINE void multiply_unit(F& format, const std::uint8_t* const* rows, std::int64_t offset,
-                              std::int64_t ahead, const float* x, V (&acc)[R][C]) {
-  const D d;
-  HWY_UNROLL(8)
-  for (int r = 0; r < R; ++r) {
-    prefetch(rows[r] + offset + ahead);
-    V weight[F::kVectors];
-    format.decode(rows[r] + offset, weight);
-    HWY_UNROLL(4)
-    for (std::size_t i = 0; i < F::kVectors; ++i) {
-      HWY_UNROLL(8)
-      for (int c = 0; c < C; ++c) {
-        acc[r][c] = hn::MulAdd(weight[i], hn::Load(d, x + (i * C + c) * kLanes), acc[r][c]);
-      }
-    }
-  }
-}
-
-// acc[r][c] = sum over the columns of a panel of rows[r] times token c of the packed x. The bytes
-// `ahead` of those that are read come next.
-template <class F, int R, int C>
-HWY_INLINE void multiply_panel(F& format, const std::uint8_t* const (&rows)[R], std::int64_t cols,
-                               std::int64_t ahead, const float* x, V (&acc)[R][C]) {
-  HWY_UNROLL(8)
-  for (int r = 0; r < R; ++r) {
-    HWY_UNROLL(8)
-    for (int c = 0; c < C; ++c) acc[r][c] = hn::Zero(D());
-  }
-  constexpr auto kBytes = static_cast<std::int64_t>(F::kBytes);
-  std::int64_t col = 0;
-  for (; col + kUnit<F> <= cols; col += kUnit<F>) {
-    multiply_unit<F, R, C>(format, rows, col * kBytes, ahead, x + col * C, acc);
-  }
-  if (col == cols) return;
-  HWY_ALIGN std::uint8_t rest[R][kUnit<F> * kBytes] = {};
-  const std::uint8_t* rest_rows[R];
-  for (int r = 0; r < R; ++r) {
-    __builtin_memcpy(rest[r], rows[r] + col * kBytes,
-                     static_cast<std::size_t>((cols - col) * kBytes));
-    rest_rows[r] = rest[r];
-  }
-  multiply_unit<F, R, C>(format, rest_rows, 0, 0, x + col * C, acc);
-}
-
-// Only e4m3 gets here: both codes of NaN have seven ones.
-inline bool has_nan(const std::uint8_t* row, std::int64_t cols) {
-  for (std::int64_t col = 0; col < cols; ++col) {
-    if ((row[col] & 0x7FU) == 0x7FU) return true;
-  }
-  return false;
-}
-
-// sums[c][r] of a panel; see multiply_panel.
-template <class F, int R, int C>
-HWY_INLINE void panel_sums(const std::uint8_t* const (&rows)[R], std::int64_t cols,
-                           std::int64_t ahead, const float* x, float (&sums)[C][R < 4 ? 4 : R]) {
-  F format;
-  V acc[R][C];
-  multiply_panel<F, R, C>(format, rows, cols, ahead, x, acc);
-  const V zero = hn::Zero(D());
-  HWY_UNROLL(8)
-  for (int c = 0; c < C; ++c) {
-    if constexpr (R == 1) {
-      reduce4(acc[0][c], zero, zero, zero, sums[c]);
-    } else {
-      HWY_UNROLL(8)
-      for (int r = 0; r < R; r += 4) {
-        reduce4(acc[r][c], acc[r + 1][c], acc[r + 2][c], acc[r + 3][c], sums[c] + r);
-      }
-    }
-  }
-  if (HWY_LIKELY(!format.saw_nan())) return;
-  for (int r = 0; r < R; ++r) {
-    if (!has_nan(rows[r], cols)) continue;
-    for (int c = 0; c < C; ++c) sums[c][r] = std::numeric_limits<float>::quiet_NaN();
-  }
-}
 
 template <class F, int R, int C>
 HWY_INLINE void direct_rows(const MatmulArgs& args, std::int64_t row, float* output) {
@@ -225,10 +48,10 @@ HWY_INLINE void direct_rows(const MatmulArgs& args, std::int64_t row, float* out
     const std::int64_t width = cols - begin < kPanelCols ? cols - begin : kPanelCols;
     const std::uint8_t* rows[R];
     for (int r = 0; r < R; ++r) rows[r] = first + (r * cols + begin) * kBytes;
-    float sums[C][R < 4 ? 4 : R];
+    PanelSums<R, C> sums;
     panel_sums<F, R, C>(rows, width, R * cols * kBytes, args.scratch + begin * C, sums);
     for (int c = 0; c < C; ++c) {
-      for (int r = 0; r < R; ++r) totals[c][r] += sums[c][r];
+      for (int r = 0; r < R; ++r) totals[c][r] += sums[c * R + r];
     }
   }
   for (int c = 0; c < C; ++c) {
@@ -249,6 +72,17 @@ HWY_INLINE std::int64_t segment_end(const MatmulArgs& args, std::int64_t row) {
   return end < args.row_end ? end : args.row_end;
 }
 
+// One panel of columns of the tokens into out.
+template <class F, int C>
+HWY_INLINE void pack_tokens_panel(const MatmulArgs& args, std::int64_t row, std::int64_t begin,
+                                  std::int64_t width, float* out) {
+  HWY_ALIGN float scales[kPanelCols];
+  if constexpr (F::kScaled) expand_scales<F>(args.weight, row, begin, width, scales);
+  const float* inputs[C];
+  for (int c = 0; c < C; ++c) inputs[c] = input_row(args, c) + begin;
+  pack_panel<F>(inputs, C, scales, width, out);
+}
+
 template <class F, int C>
 void matmul_direct(const MatmulArgs& args) {
   constexpr int kRows = C == 1 ? kGemvRows : 4;
@@ -257,16 +91,50 @@ void matmul_direct(const MatmulArgs& args) {
     for (std::int64_t begin = 0; begin < args.weight.cols; begin += kPanelCols) {
       const std::int64_t rest = args.weight.cols - begin;
       const std::int64_t width = rest < kPanelCols ? rest : kPanelCols;
-      HWY_ALIGN float scales[kPanelCols];
-      if constexpr (F::kScaled) expand_scales<F>(args.weight, row, begin, width, scales);
-      const float* inputs[C];
-      for (int c = 0; c < C; ++c) inputs[c] = input_row(args, c) + begin;
-      pack_panel<F>(inputs, C, scales, width, args.scratch + begin * C);
+      pack_tokens_panel<F, C>(args, row, begin, width, args.scratch + begin * C);
     }
     for (; row + kRows <= end; row += kRows) {
       direct_rows<F, kRows, C>(args, row, args.output + (row - args.row_begin));
     }
     for (; row < end; ++row) direct_rows<F, 1, C>(args, row, args.output + (row - args.row_begin));
+  }
+}
+
+// R rows of one panel.
+template <class F, int R, int C>
+HWY_INLINE void wide_rows(const MatmulArgs& args, std::int64_t row, std::int64_t begin,
+                          std::int64_t width) {
+  constexpr auto kBytes = static_cast<std::int64_t>(F::kBytes);
+  const std::int64_t cols = args.weight.cols;
+  const auto* first =
+      static_cast<const std::uint8_t*>(args.weight.data) + (row * cols + begin) * kBytes;
+  const std::uint8_t* rows[R];
+  for (int r = 0; r < R; ++r) rows[r] = first + r * cols * kBytes;
+  PanelSums<R, C> sums;
+  panel_sums<F, R, C>(rows, width, R * cols * kBytes, args.scratch, sums);
+  const bool fresh = begin == 0 && !args.accumulate;
+  float* output = args.output + (row - args.row_begin);
+  for (int c = 0; c < C; ++c) {
+    float* out = output + c * args.output_stride;
+    for (int r = 0; r < R; ++r) out[r] = (fresh ? 0.0F : out[r]) + sums[c * R + r];
+  }
+}
+
+// A panel of more tokens just fits the first-level cache: all rows take it before the next comes.
+template <class F, int C>
+void matmul_wide(const MatmulArgs& args) {
+  constexpr int kRows = 2;
+  for (std::int64_t first = args.row_begin; first < args.row_end;) {
+    const std::int64_t end = segment_end<F>(args, first);
+    for (std::int64_t begin = 0; begin < args.weight.cols; begin += kPanelCols) {
+      const std::int64_t rest = args.weight.cols - begin;
+      const std::int64_t width = rest < kPanelCols ? rest : kPanelCols;
+      pack_tokens_panel<F, C>(args, first, begin, width, args.scratch);
+      std::int64_t row = first;
+      for (; row + kRows <= end; row += kRows) wide_rows<F, kRows, C>(args, row, begin, width);
+      for (; row < end; ++row) wide_rows<F, 1, C>(args, row, begin, width);
+    }
+    first = end;
   }
 }
 
@@ -422,6 +290,10 @@ void matmul_format(const MatmulArgs& args) {
   if (args.num_tokens == 3) return matmul_direct<F, 3>(args);
   if constexpr (kDirectTokens == 4) {
     if (args.num_tokens == 4) return matmul_direct<F, 4>(args);
+    if (args.num_tokens == 5) return matmul_wide<F, 5>(args);
+    if (args.num_tokens == 6) return matmul_wide<F, 6>(args);
+    if (args.num_tokens == 7) return matmul_wide<F, 7>(args);
+    if (args.num_tokens == 8) return matmul_wide<F, 8>(args);
   }
   matmul_tiled<F>(args);
 }

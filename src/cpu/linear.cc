@@ -22,17 +22,10 @@ void quantize_input(const TensorView& input, Context& context) {
   const std::int64_t cols = input.shape[1];
   const std::int64_t num_groups = quantized_groups(cols);
   QuantizedGroup* groups = context.quantized_input.reserve(num_tokens, cols);
-  const auto quantize = [&](std::int64_t token) {
+  context.lanes.run_short(num_tokens, cols, [&](std::int64_t token, Buffer&) {
     context.kernels.quantize(input.as<float>() + token * cols, cols, num_groups,
                              groups + token * num_groups);
-  };
-  // A microsecond or two: less than threads need to begin and end together.
-  constexpr std::int64_t kAlone = 16384;
-  if (num_tokens * cols <= kAlone) {
-    for (std::int64_t token = 0; token < num_tokens; ++token) quantize(token);
-  } else {
-    context.lanes.run(num_tokens, [&](std::int64_t token, Buffer&) { quantize(token); });
-  }
+  });
 }
 
 std::int64_t rows_per_task(std::int64_t rows, TaskRows limits, const Lanes& lanes) {
@@ -59,59 +52,83 @@ void pack_input(std::int64_t num_tokens, std::int64_t cols, Context& context) {
   });
 }
 
-void multiply(const LinearArgs& args, Context& context) {
+// How the tasks of a product divide its rows and tokens, where all products of a call have
+// `all_rows`.
+struct Division {
+  Division(const LinearArgs& args, std::int64_t all_rows, const Lanes& lanes)
+      : row_step(rows_per_task(all_rows, task_rows(args.weight), lanes)),
+        row_tasks((args.weight.rows + row_step - 1) / row_step) {
+    const std::int64_t num_tokens = args.input.shape[0];
+    // Few rows (the router): the tokens give the parallelism.
+    const bool split_tokens = all_rows < std::int64_t{4} * lanes.num_threads() * row_step;
+    const bool packed = takes_tiles(args.weight, num_tokens);
+    token_step = !split_tokens ? num_tokens : packed ? kPassTokens : kTileTokens;
+    token_tasks = (num_tokens + token_step - 1) / token_step;
+  }
+
+  [[nodiscard]] std::int64_t num_tasks() const { return row_tasks * token_tasks; }
+
+  std::int64_t row_step;
+  std::int64_t row_tasks;
+  std::int64_t token_step;
+  std::int64_t token_tasks;
+};
+
+void multiply_part(const LinearArgs& args, const Division& division, std::int64_t task,
+                   Context& context, Buffer& scratch) {
   const std::int64_t num_tokens = args.input.shape[0];
   const std::int64_t rows = args.weight.rows;
   const std::int64_t cols = args.weight.cols;
+  const std::int64_t row = task / division.token_tasks * division.row_step;
+  const std::int64_t token = task % division.token_tasks * division.token_step;
   const bool quantized = takes_codes(args.weight);
   const bool packed = takes_tiles(args.weight, num_tokens);
-  const std::int64_t row_step = rows_per_task(rows, task_rows(args.weight), context.lanes);
-  const std::int64_t row_tasks = (rows + row_step - 1) / row_step;
-  // Few rows (the router): the tokens give the parallelism.
-  const bool split_tokens = row_tasks < std::int64_t{4} * context.lanes.num_threads();
-  const std::int64_t token_step = !split_tokens ? num_tokens : packed ? kPassTokens : kTileTokens;
-  const std::int64_t token_tasks = (num_tokens + token_step - 1) / token_step;
-  const float* input = args.input.as<float>();
-  const QuantizedGroup* groups = context.quantized_input.groups();
-  float* output = args.output.as<float>();
-  context.lanes.run(row_tasks * token_tasks, [&](std::int64_t task, Buffer& scratch) {
-    const std::int64_t row = task / token_tasks * row_step;
-    const std::int64_t token = task % token_tasks * token_step;
-    context.kernels.matmul({
-        .weight = args.weight,
-        .row_begin = row,
-        .row_end = std::min(rows, row + row_step),
-        .input = input + token * cols,
-        .quantized_input = quantized ? groups + token * quantized_groups(cols) : nullptr,
-        .packed_input = packed ? context.packed_input.pass(token) : nullptr,
-        .num_tokens = std::min(token_step, num_tokens - token),
-        .output = output + token * rows + row,
-        .output_stride = rows,
-        .accumulate = args.accumulate,
-        .scratch = scratch.floats(matmul_scratch(cols)),
-    });
+  context.kernels.matmul({
+      .weight = args.weight,
+      .row_begin = row,
+      .row_end = std::min(rows, row + division.row_step),
+      .input = args.input.as<float>() + token * cols,
+      .quantized_input =
+          quantized ? context.quantized_input.groups() + token * quantized_groups(cols) : nullptr,
+      .packed_input = packed ? context.packed_input.pass(token) : nullptr,
+      .num_tokens = std::min(division.token_step, num_tokens - token),
+      .output = args.output.as<float>() + token * rows + row,
+      .output_stride = rows,
+      .accumulate = args.accumulate,
+      .scratch = scratch.floats(matmul_scratch(cols)),
   });
 }
 
 }  // namespace
 
 void linears(std::span<const LinearArgs> products, Context& context) {
-  const void* quantized = nullptr;  // the input whose codes are there
-  const void* packed = nullptr;     // and whose tiles
+  bool any_codes = false;
+  bool any_tiles = false;
+  std::int64_t all_rows = 0;
+  const TensorView& input = products.front().input;
   for (const LinearArgs& args : products) {
     check(args);
-    const std::int64_t num_tokens = args.input.shape[0];
-    if (num_tokens == 0) continue;
-    if (takes_codes(args.weight) && quantized != args.input.data) {
-      quantize_input(args.input, context);
-      quantized = args.input.data;
-    }
-    if (takes_tiles(args.weight, num_tokens) && packed != args.input.data) {
-      pack_input(num_tokens, args.weight.cols, context);
-      packed = args.input.data;
-    }
-    multiply(args, context);
+    any_codes = any_codes || takes_codes(args.weight);
+    any_tiles = any_tiles || takes_tiles(args.weight, input.shape[0]);
+    all_rows += args.weight.rows;
   }
+  if (input.shape[0] == 0) return;
+  if (any_codes) quantize_input(input, context);
+  if (any_tiles) pack_input(input.shape[0], input.shape[1], context);
+  const auto division_of = [&](const LinearArgs& args) {
+    return Division(args, all_rows, context.lanes);
+  };
+  std::int64_t num_tasks = 0;
+  for (const LinearArgs& args : products) num_tasks += division_of(args).num_tasks();
+  context.lanes.run(num_tasks, [&](std::int64_t task, Buffer& scratch) {
+    for (const LinearArgs& args : products) {
+      const Division division = division_of(args);
+      if (task < division.num_tasks()) {
+        return multiply_part(args, division, task, context, scratch);
+      }
+      task -= division.num_tasks();
+    }
+  });
 }
 
 }  // namespace m2::cpu

@@ -22,7 +22,8 @@ void norm_rope(const TensorView& heads, const TensorView& weight, const QkNormRo
 
 void qk_norm_rope(const QkNormRopeArgs& args, Context& context) {
   check(args);
-  context.lanes.run(args.q.shape[0], [&](std::int64_t token, Buffer&) {
+  const std::int64_t width = args.q.shape[1] + args.k.shape[1];
+  context.lanes.run_short(args.q.shape[0], width, [&](std::int64_t token, Buffer&) {
     norm_rope(args.q, args.q_weight, args, token, context.kernels);
     norm_rope(args.k, args.k_weight, args, token, context.kernels);
   });

@@ -10,7 +10,7 @@ void rms_norm(const RmsNormArgs& args, Context& context) {
   const float* input = args.input.as<float>();
   const float* weight = args.weight.as<float>();
   float* output = args.output.as<float>();
-  context.lanes.run(args.input.shape[0], [&](std::int64_t token, Buffer&) {
+  context.lanes.run_short(args.input.shape[0], hidden_size, [&](std::int64_t token, Buffer&) {
     context.kernels.rms_norm(input + token * hidden_size, weight, hidden_size, args.eps,
                              output + token * hidden_size);
   });

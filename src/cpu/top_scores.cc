@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 
 #include "cpu/context.h"
 
@@ -17,33 +18,59 @@ std::int64_t id_of(std::uint64_t key) {
   return static_cast<std::int64_t>(0xFFFFFFFFU - static_cast<std::uint32_t>(key));
 }
 
-// The best `count` keys of a row, descending.
+// The best keys so far of a row: up to twice as many as asked for, of which the worse half goes
+// when there are so many.
+class BestKeys {
+ public:
+  // keys: [2 * count]
+  BestKeys(const float* scores, std::uint64_t* keys, std::int64_t count)
+      : scores_(scores), keys_(keys), count_(count) {}
+
+  void add(std::int64_t id) {
+    keys_[size_++] = key_of(scores_[id], id);
+    if (size_ == 2 * count_) drop_worse();
+  }
+
+  // Whether any of these could be among the best. A NaN is above any bound, and none is above it.
+  [[nodiscard]] bool has_any(std::int64_t begin, std::int64_t end) const {
+    int is_any = 0;
+    for (std::int64_t id = begin; id < end; ++id) {
+      is_any |= static_cast<int>(!(scores_[id] <= bound_));
+    }
+    return is_any != 0;
+  }
+  [[nodiscard]] bool may_be(std::int64_t id) const { return !(scores_[id] <= bound_); }
+
+  // Leaves the best at the front, descending.
+  void finish() { std::partial_sort(keys_, keys_ + count_, keys_ + size_, std::greater<>()); }
+
+ private:
+  void drop_worse() {
+    std::nth_element(keys_, keys_ + count_ - 1, keys_ + size_, std::greater<>());
+    size_ = count_;
+    bound_ = scores_[id_of(keys_[count_ - 1])];
+  }
+
+  const float* scores_;
+  std::uint64_t* keys_;
+  std::int64_t count_;
+  std::int64_t size_ = 0;
+  float bound_ = std::numeric_limits<float>::quiet_NaN();  // nothing is at or below it
+};
+
+// The best `count` keys of a row, descending, at the front of keys [2 * count].
 void find_top(const float* scores, std::int64_t num_scores, std::uint64_t* keys,
               std::int64_t count) {
   constexpr std::int64_t kBlock = 64;
-  std::uint64_t* const end = keys + count;
-  for (std::int64_t id = 0; id < count; ++id) keys[id] = key_of(scores[id], id);
-  std::make_heap(keys, end, std::greater<>());
-  const auto offer = [&](std::int64_t id) {
-    const std::uint64_t key = key_of(scores[id], id);
-    if (key <= keys[0]) return;
-    std::pop_heap(keys, end, std::greater<>());
-    end[-1] = key;
-    std::push_heap(keys, end, std::greater<>());
-  };
-  std::int64_t id = count;
-  for (; id + kBlock <= num_scores; id += kBlock) {
-    // The worst of the best so far; a NaN is above any bound, and none is above a NaN.
-    const float bound = scores[id_of(keys[0])];
-    int is_any = 0;
-    for (std::int64_t i = 0; i < kBlock; ++i) {
-      is_any |= static_cast<int>(!(scores[id + i] <= bound));
+  BestKeys best(scores, keys, count);
+  for (std::int64_t begin = 0; begin < num_scores; begin += kBlock) {
+    const std::int64_t end = std::min(begin + kBlock, num_scores);
+    if (!best.has_any(begin, end)) continue;
+    for (std::int64_t id = begin; id < end; ++id) {
+      if (best.may_be(id)) best.add(id);
     }
-    if (is_any == 0) continue;
-    for (std::int64_t i = 0; i < kBlock; ++i) offer(id + i);
   }
-  for (; id < num_scores; ++id) offer(id);
-  std::sort_heap(keys, end, std::greater<>());
+  best.finish();
 }
 
 }  // namespace
@@ -54,7 +81,7 @@ void top_scores(const TopScoresArgs& args, Context& context) {
   const std::int64_t count = args.top_ids.shape[1];
   context.lanes.run(args.scores.shape[0], [&](std::int64_t row, Buffer& scratch) {
     const float* scores = args.scores.as<float>() + row * num_scores;
-    auto* keys = reinterpret_cast<std::uint64_t*>(scratch.floats(2 * count));
+    auto* keys = reinterpret_cast<std::uint64_t*>(scratch.floats(4 * count));
     find_top(scores, num_scores, keys, count);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t id = id_of(keys[i]);

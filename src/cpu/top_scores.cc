@@ -18,17 +18,18 @@ std::int64_t id_of(std::uint64_t key) {
   return static_cast<std::int64_t>(0xFFFFFFFFU - static_cast<std::uint32_t>(key));
 }
 
-// The best keys so far of a row: up to twice as many as asked for, of which the worse half goes
-// when there are so many.
+constexpr std::int64_t kRoom = 8;  // keys for each that is asked for
+
+// The best keys so far of a row, and others until there is no more room; then those go.
 class BestKeys {
  public:
-  // keys: [2 * count]
+  // keys: [kRoom * count]
   BestKeys(const float* scores, std::uint64_t* keys, std::int64_t count)
       : scores_(scores), keys_(keys), count_(count) {}
 
   void add(std::int64_t id) {
     keys_[size_++] = key_of(scores_[id], id);
-    if (size_ == 2 * count_) drop_worse();
+    if (size_ == kRoom * count_) drop_worse();
   }
 
   // Whether any of these could be among the best. A NaN is above any bound, and none is above it.
@@ -42,7 +43,10 @@ class BestKeys {
   [[nodiscard]] bool may_be(std::int64_t id) const { return !(scores_[id] <= bound_); }
 
   // Leaves the best at the front, descending.
-  void finish() { std::partial_sort(keys_, keys_ + count_, keys_ + size_, std::greater<>()); }
+  void finish() {
+    if (size_ > count_) drop_worse();
+    std::sort(keys_, keys_ + count_, std::greater<>());
+  }
 
  private:
   void drop_worse() {
@@ -58,7 +62,7 @@ class BestKeys {
   float bound_ = std::numeric_limits<float>::quiet_NaN();  // nothing is at or below it
 };
 
-// The best `count` keys of a row, descending, at the front of keys [2 * count].
+// The best `count` keys of a row, descending, at the front of keys [kRoom * count].
 void find_top(const float* scores, std::int64_t num_scores, std::uint64_t* keys,
               std::int64_t count) {
   constexpr std::int64_t kBlock = 64;
@@ -81,7 +85,7 @@ void top_scores(const TopScoresArgs& args, Context& context) {
   const std::int64_t count = args.top_ids.shape[1];
   context.lanes.run(args.scores.shape[0], [&](std::int64_t row, Buffer& scratch) {
     const float* scores = args.scores.as<float>() + row * num_scores;
-    auto* keys = reinterpret_cast<std::uint64_t*>(scratch.floats(4 * count));
+    auto* keys = reinterpret_cast<std::uint64_t*>(scratch.floats(2 * kRoom * count));
     find_top(scores, num_scores, keys, count);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t id = id_of(keys[i]);

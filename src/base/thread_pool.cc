@@ -11,6 +11,7 @@
 #include "base/cpu_set.h"
 #include "base/environment.h"
 #include "base/error.h"
+#include "base/numa.h"
 
 namespace m2 {
 namespace {
@@ -103,9 +104,7 @@ ThreadPool::ThreadPool(int num_threads, std::span<const int> cpus)
              "threads: expected a number from 1 to 1024, got ", num_threads);
   if (num_threads == 0) num_threads = default_threads(cpus);
   if (!cpus.empty()) restrict_thread_to(cpus);
-  for (int i = 1; i < num_threads; ++i) {
-    std::vector<int> own;
-    if (!cpus.empty()) own = {cpus[static_cast<std::size_t>(i) % cpus.size()]};
+  for (std::vector<int>& own : worker_cpus(num_threads - 1, cpus, numa_nodes())) {
     impl_->workers.emplace_back([impl = impl_.get(), own = std::move(own)] {
       if (!own.empty()) restrict_thread_to(own);  // cannot fail: the calling thread did the same
       impl->run_worker();

@@ -16,7 +16,8 @@ class ThreadPool {
  public:
   /// num_threads counts the calling thread; 0 means one for each of `cpus`, else M2_NUM_THREADS,
   /// else the available cores. With `cpus` every worker stays on one of them, in turn, and the
-  /// calling thread on any of them; throws kInvalidArgument for one that is not available.
+  /// calling thread on any of them; throws kInvalidArgument for one that is not available. Without,
+  /// where memory belongs to several nodes, every worker stays on one of these, in turn.
   explicit ThreadPool(int num_threads = 0, std::span<const int> cpus = {});
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -2,12 +2,27 @@
 
 #include "base/environment.h"
 #include "base/error.h"
+#include "base/numa.h"
 #include "cpu/context.h"
 
 namespace m2 {
 
+namespace {
+
+// What the calling thread allocates and maps from now on is shared out between the nodes of the
+// machine's memory; for descriptions, what came of it.
+std::string spread_memory() {
+  const std::vector<NumaNode> nodes = numa_nodes();
+  if (nodes.size() < 2) return "";
+  return concat(", ", nodes.size(), " memory nodes",
+                interleave_memory(nodes) ? "" : ", which this process may not choose between");
+}
+
+}  // namespace
+
 struct CpuBackend::Impl {
   cpu::Context context;
+  std::string nodes = spread_memory();  // after the threads, which keep their own nodes' memory
 };
 
 CpuBackend::CpuBackend(int num_threads, const std::optional<std::string>& target,
@@ -28,7 +43,7 @@ std::vector<std::string> CpuBackend::supported_targets() {
 std::string CpuBackend::description() const {
   const int threads = impl_->context.lanes.num_threads();
   return concat("cpu (", cpu::target_name(impl_->context.kernels), ", ", threads,
-                threads == 1 ? " thread)" : " threads)");
+                threads == 1 ? " thread" : " threads", impl_->nodes, ")");
 }
 
 void CpuBackend::embedding(const EmbeddingArgs& args) { cpu::embedding(args, impl_->context); }

@@ -44,6 +44,7 @@ class RandomWeights {
 
 void bench_experts(CudaBackend& backend, DType dtype, Report& report);
 void bench_linear(CudaBackend& backend, DType dtype, Report& report);
+void bench_route(CudaBackend& backend, Report& report);
 void bench_attention(CudaBackend& backend, Report& report);
 /// A layer of a chunk of new tokens.
 void bench_prefill(CudaBackend& backend, Report& report);

@@ -1,7 +1,7 @@
 // Times the CUDA backend at the published model's sizes and holds every figure against the read
 // rate measured in the same run.
 //
-//   m2_cuda_bench [--json FILE] [--only experts|int4|linear|attention|prefill]
+//   m2_cuda_bench [--json FILE] [--only experts|int4|linear|route|attention|prefill]
 #include <cstdio>
 #include <string>
 
@@ -26,6 +26,7 @@ void run(const std::string& only, const std::string& json) {
     if (wanted("int4")) bench::bench_int4_experts(backend, format, report);
   }
   if (wanted("prefill")) bench::bench_prefill(backend, report);
+  if (wanted("route")) bench::bench_route(backend, report);
   if (wanted("attention")) bench::bench_attention(backend, report);
   if (!json.empty()) report.write_json(json);
 }

@@ -150,10 +150,10 @@ void bench_linear(CudaBackend& backend, DType dtype, Report& report) {
     RandomWeights weights(backend, dtype);
     std::vector<WeightView> copies;
     for (int i = 0; i < kCopies; ++i) copies.push_back(weights.matrix(size.rows, size.cols));
-    for (const std::int64_t num_tokens : {1, 8, 32, 64, 128, 512, 2048, 8192}) {
+    for (const std::int64_t num_tokens : {1, 8, 16, 32, 64, 128, 512, 2048, 8192}) {
       const Tensor input = random_tensor(backend, {num_tokens, size.cols});
       const Tensor output = random_tensor(backend, {num_tokens, size.rows});
-      const double seconds = time_calls(backend, [&](int i) {
+      const double seconds = time_recorded(backend, [&](int i) {
         backend.linear({.input = input.view(),
                         .weight = copies[static_cast<std::size_t>(i % kCopies)],
                         .output = output.view()});
@@ -162,6 +162,37 @@ void bench_linear(CudaBackend& backend, DType dtype, Report& report) {
                   static_cast<double>(copies[0].num_bytes()),
                   2.0 * static_cast<double>(num_tokens * size.rows * size.cols)});
     }
+  }
+}
+
+void bench_route(CudaBackend& backend, Report& report) {
+  constexpr int kCopies = 32;
+  const MiniMaxM2Config config = full_width_config();
+  RandomWeights weights(backend, DType::kF32);
+  std::vector<WeightView> gates;
+  for (int i = 0; i < kCopies; ++i) {
+    gates.push_back(weights.matrix(config.num_local_experts, config.hidden_size));
+  }
+  const TensorView factors = weights.vector(config.hidden_size);
+  const TensorView bias = weights.vector(config.num_local_experts);
+  for (const std::int64_t num_tokens : {1, 8, 16, 32, 64, 128}) {
+    const Tensor input = random_tensor(backend, {num_tokens, config.hidden_size});
+    const Tensor normed = random_tensor(backend, input.shape());
+    const Tensor logits = random_tensor(backend, {num_tokens, config.num_local_experts});
+    const Shape topk = {num_tokens, config.num_experts_per_tok};
+    const Tensor ids = backend.allocate(DType::kI32, topk);
+    const Tensor topk_weights = random_tensor(backend, topk);
+    const double seconds = time_recorded(backend, [&](int i) {
+      backend.norm_route({input.view(), factors, 1e-6F, normed.view()},
+                         {.hidden_states = normed.view(),
+                          .gate = gates[static_cast<std::size_t>(i % kCopies)],
+                          .correction_bias = bias,
+                          .router_logits = logits.view(),
+                          .topk_ids = ids.view(),
+                          .topk_weights = topk_weights.view()});
+    });
+    report.add({concat("norm_route T=", num_tokens), seconds,
+                static_cast<double>(gates[0].num_bytes()), 0.0});
   }
 }
 
@@ -197,7 +228,7 @@ void bench_attention(CudaBackend& backend, Report& report) {
     const Shape heads = {size.num_seqs, config.num_attention_heads, config.head_dim};
     const Tensor q = random_tensor(backend, heads);
     const Tensor output = random_tensor(backend, heads);
-    const double seconds = time_calls(backend, [&](int) {
+    const double seconds = time_recorded(backend, [&](int) {
       backend.attention({.q = q.view(),
                          .cache = {.keys = keys, .values = values, .format = KvFormat::kBF16},
                          .cu_seqlens = cu_seqlens.view(),

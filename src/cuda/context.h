@@ -37,8 +37,9 @@ struct Context {
   Workspace expert_down;         // [T * K, H] f32
   Workspace attention_partials;  // see attention.cu
   Workspace attention_counters;
-  Workspace route_counter;  // [1] i32: blocks that are done
-  Workspace unit_counters;  // see next_counter() in row_products.cuh
+  Workspace route_counter;   // [1] i32: blocks that are done
+  Workspace route_partials;  // [slices, T, E] f32: see tiled_route.cu
+  Workspace unit_counters;   // see next_counter() in row_products.cuh
   std::size_t num_unit_launches = 0;
   TopScores top_scores;
   sm90::Prefill prefill;

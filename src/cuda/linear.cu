@@ -6,6 +6,7 @@
 #include "cuda/few_tokens_linear.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
+#include "cuda/sm90/row_tiles.h"
 #include "cuda/stream_linear.h"
 
 namespace m2::cuda {
@@ -123,7 +124,8 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
   check(norm);
   check_products(products);
   if (norm.input.shape[0] == 0) return;
-  if (few_tokens_linears(products, &norm, context)) {
+  if (few_tokens_linears(products, &norm, context) ||
+      sm90::row_tile_linears(products, &norm, context)) {
     return check_launch("norm_linears");
   }
   if (!products.empty() && sm90::fits_linears(products, context)) {
@@ -141,7 +143,8 @@ void linears(std::span<const LinearArgs> products, Context& context) {
     sm90::linears(products, nullptr, context);
     return check_launch("linear");
   }
-  if (few_tokens_linears(products, nullptr, context) || stream_linears(products, context)) {
+  if (few_tokens_linears(products, nullptr, context) ||
+      sm90::row_tile_linears(products, nullptr, context) || stream_linears(products, context)) {
     return check_launch("linear");
   }
   if (products.size() == 1) {

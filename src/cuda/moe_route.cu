@@ -1,74 +1,13 @@
 #include "ops/moe_route.h"
 
 #include "base/error.h"
+#include "cuda/choose_experts.cuh"
 #include "cuda/context.h"
 #include "cuda/launch.cuh"
-#include "cuda/numeric.cuh"
+#include "cuda/tiled_route.h"
 
 namespace m2::cuda {
 namespace {
-
-constexpr int kMaxExperts = 1024;
-
-// Orders as the numbers do; 0 is below every candidate.
-__device__ std::uint32_t rank_of(float choice) {
-  if (isnan(choice)) choice = -INFINITY;  // compares with nothing, yet is a valid expert
-  const std::uint32_t bits = __float_as_uint(choice + 0.0F);  // -0 becomes 0
-  return bits & 0x80000000U ? ~bits : bits | 0x80000000U;
-}
-
-// By one warp for one token: K rounds of a maximum over its ranks, kRanks in the registers of a
-// lane. `scores` [E + K] in shared memory belongs to the warp.
-template <int kRanks>
-__device__ void choose_experts_of(const float* logits,           // [E]
-                                  const float* correction_bias,  // [E]
-                                  int num_experts, int top_k, float* scores,
-                                  std::int32_t* topk_ids,  // [K]
-                                  float* topk_weights) {   // [K]
-  float* chosen = scores + num_experts;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  float loaded[kRanks];
-  float biases[kRanks];
-#pragma unroll
-  for (int i = 0; i < kRanks; ++i) {
-    const int e = lane + 32 * i;
-    loaded[i] = e < num_experts ? __ldcg(logits + e) : 0.0F;
-    biases[i] = e < num_experts ? __ldg(correction_bias + e) : 0.0F;
-  }
-  std::uint32_t ranks[kRanks];
-#pragma unroll
-  for (int i = 0; i < kRanks; ++i) {
-    const int e = lane + 32 * i;
-    const float score = sigmoid(loaded[i]);
-    if (e < num_experts) scores[e] = score;
-    ranks[i] = e < num_experts ? rank_of(score + biases[i]) : 0;
-  }
-  __syncwarp();
-
-  float sum = 0.0F;
-  for (int j = 0; j < top_k; ++j) {
-    std::uint32_t best = 0;
-#pragma unroll
-    for (int i = 0; i < kRanks; ++i) best = max(best, ranks[i]);
-    best = __reduce_max_sync(kAllLanes, best);
-    std::uint32_t first = kMaxExperts;  // of equal ones the lower index
-#pragma unroll
-    for (int i = kRanks - 1; i >= 0; --i) {
-      if (ranks[i] == best) first = static_cast<std::uint32_t>(lane + 32 * i);
-    }
-    const auto id = static_cast<std::int32_t>(__reduce_min_sync(kAllLanes, first));
-#pragma unroll
-    for (int i = 0; i < kRanks; ++i) ranks[i] = lane + 32 * i == id ? 0 : ranks[i];
-    const float score = scores[id];
-    sum += score;
-    if (lane == 0) {
-      chosen[j] = score;
-      topk_ids[j] = id;
-    }
-  }
-  __syncwarp();
-  for (int j = lane; j < top_k; j += 32) topk_weights[j] = chosen[j] / sum;
-}
 
 // One warp a token.
 template <int kRanks>
@@ -80,7 +19,8 @@ __global__ void choose_experts_kernel(const float* router_logits,    // [T, E]
   extern __shared__ float scores[];
   begin_kernel();
   const std::int64_t token = blockIdx.x;
-  choose_experts_of<kRanks>(router_logits + token * num_experts, correction_bias, num_experts,
+  const float* logits = router_logits + token * num_experts;
+  choose_experts_of<kRanks>([&](int e) { return __ldcg(logits + e); }, correction_bias, num_experts,
                             top_k, scores, topk_ids + token * top_k, topk_weights + token * top_k);
 }
 
@@ -191,7 +131,8 @@ __global__ void __launch_bounds__(kRouteThreads) norm_route_kernel(const NormRou
   __threadfence();
   const int warp = thread / 32;
   if (warp >= args.num_tokens) return;
-  choose_experts_of<8>(args.router_logits + warp * args.num_experts, args.correction_bias,
+  const float* logits = args.router_logits + warp * args.num_experts;
+  choose_experts_of<8>([&](int e) { return __ldcg(logits + e); }, args.correction_bias,
                        args.num_experts, args.top_k,
                        scores + warp * (args.num_experts + args.top_k),
                        args.topk_ids + warp * args.top_k, args.topk_weights + warp * args.top_k);
@@ -253,6 +194,7 @@ void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route, Context& con
   check_route(route);
   if (norm.input.shape[0] == 0) return;
   if (!fits_norm_route(norm, route)) {
+    if (tiled_norm_route(norm, route, context)) return check_launch("norm_route");
     const LinearArgs gate = gate_product(route);
     if (route.gate.dtype == DType::kF32 && sm90::fits_linears({&gate, 1}, context)) {
       sm90::linears({&gate, 1}, &norm, context);

@@ -30,7 +30,7 @@ class CudaFused : public test::DeviceTest {
 TEST_F(CudaFused, NormLinears) {
   unsigned seed = 20;
   for (const DType dtype : test::kWeightTypes) {
-    for (const std::int64_t num_tokens : {0, 1, 2, 3, 8, 9, 65, 130}) {
+    for (const std::int64_t num_tokens : {0, 1, 2, 3, 8, 9, 40, 65, 130}) {
       SCOPED_TRACE(testing::Message() << num_tokens << " tokens " << dtype_name(dtype));
       Random random(++seed);
       const bool many = num_tokens > 64;
@@ -61,7 +61,7 @@ TEST_F(CudaFused, NormLinears) {
 }
 
 TEST_F(CudaFused, NormRoute) {
-  for (const std::int64_t num_tokens : {0, 1, 7, 8, 9, 70}) {
+  for (const std::int64_t num_tokens : {0, 1, 7, 8, 9, 33, 64, 70}) {
     for (const std::int64_t num_experts : {5, 256, 300}) {
       SCOPED_TRACE(testing::Message() << num_tokens << " tokens, " << num_experts << " experts");
       Random random(31);

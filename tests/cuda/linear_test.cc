@@ -17,7 +17,8 @@ struct Case {
 };
 
 // No and one token, one past a tile of tokens and of rows, odd sizes that take the plain path, the
-// model's widths, scale blocks of other sizes.
+// model's widths, scale blocks of other sizes, columns that two blocks share, more tiles of rows
+// than blocks.
 constexpr Case kCases[] = {
     {0, 16, 128},        {1, 1, 1},
     {1, 16, 64},         {1, 17, 128},
@@ -30,7 +31,8 @@ constexpr Case kCases[] = {
     {1, 40, 6144},       {3, 72, 1024},
     {20, 33, 2048},      {5, 96, 384, 16, 64},
     {5, 96, 384, 7, 64}, {70, 96, 384, 48, 192},
-    {130, 33, 90, 7, 1},
+    {130, 33, 90, 7, 1}, {40, 130, 6144},
+    {10, 70, 5120},      {12, 8460, 512},
 };
 
 struct Expected {

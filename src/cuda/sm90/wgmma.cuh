@@ -114,6 +114,10 @@ struct Products<64> {
                                   int accumulate) {
     M2_WGMMA_RS(64, "k16", ".f32.f16.f16", ", 0", "%32, %33, %34, %35", "%36", "%37");
   }
+  __device__ static void multiply_bf16(float (&d)[32], const std::uint32_t (&a)[4], std::uint64_t b,
+                                       int accumulate) {
+    M2_WGMMA_RS(64, "k16", ".f32.bf16.bf16", ", 0", "%32, %33, %34, %35", "%36", "%37");
+  }
 };
 template <>
 struct Products<96> {
@@ -164,6 +168,10 @@ struct Products<128> {
   __device__ static void multiply(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b,
                                   int accumulate) {
     M2_WGMMA_RS(128, "k16", ".f32.f16.f16", ", 0", "%64, %65, %66, %67", "%68", "%69");
+  }
+  __device__ static void multiply_bf16(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b,
+                                       int accumulate) {
+    M2_WGMMA_RS(128, "k16", ".f32.bf16.bf16", ", 0", "%64, %65, %66, %67", "%68", "%69");
   }
 };
 template <>

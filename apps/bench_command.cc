@@ -21,8 +21,13 @@ struct BenchCommand {
   bool paced = false;
 };
 
+KvFormat kv_format(const std::string& name) {
+  if (name == "fp8") return KvFormat::kF8E4M3;
+  return name == "f32" ? KvFormat::kF32 : KvFormat::kBF16;
+}
+
 void run(BenchCommand& command) {
-  command.sweep.workload.kv_format = command.kv == "f32" ? KvFormat::kF32 : KvFormat::kBF16;
+  command.sweep.workload.kv_format = kv_format(command.kv);
   if (command.paced) {
     command.sweep.before_repetition = [] {
       print("ready\n");
@@ -86,7 +91,7 @@ void add_sweep(CLI::App& app, BenchCommand& command) {
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   app.add_option("--kv", command.kv, "Type of the KV cache")
-      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->check(CLI::IsMember({"f32", "bf16", "fp8"}))
       ->capture_default_str();
   app.add_flag("--json", command.json, "Print JSON");
   app.add_flag("--paced", command.paced,

@@ -23,10 +23,10 @@ void add_session_options(CLI::App& command, SessionOptions& options) {
                   "Tokens of context (default: the model's, if half of the free memory holds it)")
       ->check(CLI::PositiveNumber);
   command
-      .add_option(
-          "--kv-cache-dtype", options.kv_cache_dtype,
-          "Type of the KV cache: \"float32\", \"bfloat16\" or \"int8\"; auto takes bfloat16 on "
-          "a GPU and float32 elsewhere")
+      .add_option("--kv-cache-dtype", options.kv_cache_dtype,
+                  "Type of the KV cache: \"float32\", \"bfloat16\", \"fp8\" or \"int8\" (not on a "
+                  "GPU); auto "
+                  "takes bfloat16 on a GPU and float32 elsewhere")
       ->capture_default_str();
   command.add_flag("--stats", options.stats, "Print speed and peak memory on standard error");
   add_generation_options(command, options.generation);

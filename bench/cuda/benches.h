@@ -45,7 +45,7 @@ class RandomWeights {
 void bench_experts(CudaBackend& backend, DType dtype, Report& report);
 void bench_linear(CudaBackend& backend, DType dtype, Report& report);
 void bench_route(CudaBackend& backend, Report& report);
-void bench_attention(CudaBackend& backend, Report& report);
+void bench_attention(CudaBackend& backend, KvFormat format, Report& report);
 /// A layer of a chunk of new tokens.
 void bench_prefill(CudaBackend& backend, Report& report);
 void bench_int4_experts(CudaBackend& backend, BlockFormat format, Report& report);

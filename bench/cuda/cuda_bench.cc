@@ -27,7 +27,10 @@ void run(const std::string& only, const std::string& json) {
   }
   if (wanted("prefill")) bench::bench_prefill(backend, report);
   if (wanted("route")) bench::bench_route(backend, report);
-  if (wanted("attention")) bench::bench_attention(backend, report);
+  if (wanted("attention")) {
+    bench::bench_attention(backend, KvFormat::kBF16, report);
+    bench::bench_attention(backend, KvFormat::kF8E4M3, report);
+  }
   if (!json.empty()) report.write_json(json);
 }
 

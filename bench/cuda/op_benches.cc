@@ -196,23 +196,22 @@ void bench_route(CudaBackend& backend, Report& report) {
   }
 }
 
-void bench_attention(CudaBackend& backend, Report& report) {
+void bench_attention(CudaBackend& backend, KvFormat format, Report& report) {
   struct Size {
     std::int64_t num_seqs;
     std::int64_t context_len;
   };
   const MiniMaxM2Config config = full_width_config();
   constexpr std::int64_t kBlockSize = 32;
+  const DType dtype = storage_dtype(format);
   for (const Size& size : {Size{1, 1024}, Size{1, 32768}, Size{1, 131072}, Size{16, 8192}}) {
     const std::int64_t blocks = size.context_len / kBlockSize;
     const Shape cache = {blocks * size.num_seqs, config.num_key_value_heads, kBlockSize,
                          config.head_dim};
-    RandomWeights memory(backend, DType::kBF16);
+    RandomWeights memory(backend, dtype);
     const std::int64_t cols = config.num_key_value_heads * kBlockSize * config.head_dim;
-    const TensorView keys = {const_cast<void*>(memory.matrix(cache[0], cols).data), DType::kBF16,
-                             cache};
-    const TensorView values = {const_cast<void*>(memory.matrix(cache[0], cols).data), DType::kBF16,
-                               cache};
+    const TensorView keys = {const_cast<void*>(memory.matrix(cache[0], cols).data), dtype, cache};
+    const TensorView values = {const_cast<void*>(memory.matrix(cache[0], cols).data), dtype, cache};
     std::vector<std::int32_t> tables(static_cast<std::size_t>(cache[0]));
     for (std::size_t i = 0; i < tables.size(); ++i) tables[i] = static_cast<std::int32_t>(i);
     std::ranges::shuffle(tables, std::mt19937(5));
@@ -230,7 +229,7 @@ void bench_attention(CudaBackend& backend, Report& report) {
     const Tensor output = random_tensor(backend, heads);
     const double seconds = time_recorded(backend, [&](int) {
       backend.attention({.q = q.view(),
-                         .cache = {.keys = keys, .values = values, .format = KvFormat::kBF16},
+                         .cache = {.keys = keys, .values = values, .format = format},
                          .cu_seqlens = cu_seqlens.view(),
                          .context_lens = context_lens.view(),
                          .key_begin = begin.view(),
@@ -241,8 +240,9 @@ void bench_attention(CudaBackend& backend, Report& report) {
                          .scale = 0.088F,
                          .output = output.view()});
     });
-    report.add({concat("attention BF16 S=", size.num_seqs, " C=", size.context_len), seconds,
-                2.0 * static_cast<double>(keys.num_bytes())});
+    report.add(
+        {concat("attention ", dtype_name(dtype), " S=", size.num_seqs, " C=", size.context_len),
+         seconds, 2.0 * static_cast<double>(keys.num_bytes())});
   }
 }
 

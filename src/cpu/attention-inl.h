@@ -131,7 +131,9 @@ inline void attend(const AttendArgs& args) {
   if (args.key_groups != nullptr) {
     return args.bits == 8 ? attend_rows<CodeRows<8>>(args) : attend_rows<CodeRows<4>>(args);
   }
-  if (args.dtype == DType::kF32) {
+  if (args.dtype == DType::kF8E4M3) {
+    attend_rows<F8Rows>(args);
+  } else if (args.dtype == DType::kF32) {
     score_rows<F32Rows>(args);
     weigh_rows<F32Format>(args);
   } else if (args.num_rows > kTileCols) {

@@ -64,7 +64,7 @@ struct AttendArgs {
   std::int64_t num_rows = 0;            // M
   std::int64_t head_dim = 0;            // D
   float scale = 1.0F;
-  DType dtype = DType::kF32;  // of keys and values: F32 or BF16
+  DType dtype = DType::kF32;  // of keys and values: F32, BF16 or F8_E4M3
   // The keys that some row sees. A key's index counts from the start of its chunk: it decides the
   // order of the sums.
   std::int64_t first_key = 0;

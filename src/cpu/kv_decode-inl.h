@@ -86,6 +86,36 @@ struct BF16Rows {
   }
 };
 
+// What each code stands for.
+struct F8Numbers {
+  float values[256];
+};
+
+constexpr F8Numbers make_f8_numbers() {
+  F8Numbers numbers{};
+  for (unsigned code = 0; code < 256; ++code) {
+    const unsigned exponent = code >> 3U & 15U;
+    const unsigned mantissa = code & 7U;
+    float size = static_cast<float>(exponent == 0 ? mantissa : 8U + mantissa) * 0x1p-9F;
+    for (unsigned i = 1; i < exponent; ++i) size *= 2.0F;
+    if (exponent == 15 && mantissa == 7) size = __builtin_nanf("");
+    numbers.values[code] = code < 128 ? size : -size;
+  }
+  return numbers;
+}
+
+inline constexpr F8Numbers kF8Numbers = make_f8_numbers();
+
+struct F8Rows {
+  static constexpr std::int64_t kBytes = 1;
+  HWY_INLINE static const float* row(const AttendArgs& args, const CacheRows& rows,
+                                     std::int64_t key, float* room) {
+    const std::uint8_t* from = rows.vectors[key];
+    for (std::int64_t dim = 0; dim < args.head_dim; ++dim) room[dim] = kF8Numbers.values[from[dim]];
+    return room;
+  }
+};
+
 // Keys without groups are float32 already.
 template <int kBits>
 struct CodeRows {

@@ -52,8 +52,8 @@ struct AttentionView {
 /// Every option, cache format and head size; one block for each token and head.
 void plain_attention(const AttentionArgs& args, Context& context);
 
-/// Whether streaming_attention can do it: a BF16 cache, head sizes that it is built for, neither
-/// 4-D mask nor dropout nor probabilities.
+/// Whether streaming_attention can do it: a BF16 or F8 cache, head sizes that it is built for,
+/// neither 4-D mask nor dropout nor probabilities.
 [[nodiscard]] bool fits_streaming_attention(const AttentionArgs& args);
 void streaming_attention(const AttentionArgs& args, Context& context);
 

@@ -1,8 +1,10 @@
-// The two products of streaming_attention over sixteen keys of a BF16 cache.
+// The two products of streaming_attention over sixteen keys of a BF16 or F8 cache.
 //
 // Both have the cache as the left operand of an mma, straight from memory:
-//   scores [keys, rows] = K q^T, q as two bf16 parts (cuda/mma.cuh), columns in memory order;
-//   out [D, rows] = V^T p^T, p as two bf16 parts, transposed between lanes by movmatrix.
+//   scores [keys, rows] = K q^T, columns in memory order;
+//   out [D, rows] = V^T p^T, p transposed between lanes by movmatrix.
+// A BF16 cache meets two bf16 parts of q and p (cuda/mma.cuh); an F8 cache, exact in f16, meets one
+// f16, q after scaling each row to below 1 by a power of two.
 // Lane l has the key l / 4 (and that + 8) of the scores and the rows 2 (l % 4), + 1 of both.
 #pragma once
 
@@ -67,42 +69,50 @@ struct Accumulator {
 };
 
 // Sixteen keys of the cache in registers, as both products take them.
-template <int kHeadDim>
+template <DType kType, int kHeadDim>
 struct KeyValues {
-  uint4 upper_keys[kHeadDim / 32];  // key lane / 4
-  uint4 lower_keys[kHeadDim / 32];  // that + 8
-  uint4 values[4][kHeadDim / 64];   // keys 2 (lane % 4), + 1, + 8, + 9
+  static constexpr int kRowVectors = kHeadDim * (kType == DType::kF8E4M3 ? 1 : 2) / 16;
+  uint4 upper_keys[kRowVectors / 4];  // key lane / 4
+  uint4 lower_keys[kRowVectors / 4];  // that + 8
+  uint4 values[4][kRowVectors / 8];   // keys 2 (lane % 4), + 1, + 8, + 9
+  static_assert(kRowVectors % 8 == 0);
 
   __device__ void load(const AttentionView& args, const Tile& tile, int first_key, int end) {
     const int lane = threadIdx.x % 32;
     // Sixteen keys lie in one block. Beyond the last key may be anything; the row of it is read.
     const std::int64_t first = args.cache_row(tile.sequence, tile.kv_head, first_key);
     const int last = end - 1 - first_key;
-    const auto* keys = static_cast<const uint4*>(args.keys) + first * (kHeadDim / 8);
-    const auto* cached = static_cast<const uint4*>(args.values) + first * (kHeadDim / 8);
-    const uint4* upper = keys + min(lane / 4, last) * (kHeadDim / 8) + lane % 4;
-    const uint4* lower = keys + min(lane / 4 + 8, last) * (kHeadDim / 8) + lane % 4;
+    const auto* keys = static_cast<const uint4*>(args.keys) + first * kRowVectors;
+    const auto* cached = static_cast<const uint4*>(args.values) + first * kRowVectors;
+    const uint4* upper = keys + min(lane / 4, last) * kRowVectors + lane % 4;
+    const uint4* lower = keys + min(lane / 4 + 8, last) * kRowVectors + lane % 4;
 #pragma unroll
-    for (int i = 0; i < kHeadDim / 32; ++i) {
+    for (int i = 0; i < kRowVectors / 4; ++i) {
       upper_keys[i] = load_stream(upper + i * 4);
       lower_keys[i] = load_stream(lower + i * 4);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int key = lane % 4 * 2 + i % 2 + i / 2 * 8;
-      const uint4* value = cached + min(key, last) * (kHeadDim / 8) + lane / 4;
+      const uint4* value = cached + min(key, last) * kRowVectors + lane / 4;
 #pragma unroll
-      for (int half = 0; half < kHeadDim / 64; ++half) {
+      for (int half = 0; half < kRowVectors / 8; ++half) {
         values[i][half] = load_stream(value + half * 8);
       }
     }
   }
 };
 
-template <int kHeadDim>
-__device__ WeightPairs key_pairs(const uint4 (&keys)[kHeadDim / 32], int step) {
-  const uint4& vector = keys[step / 2];
-  return step % 2 == 0 ? WeightPairs{{vector.x, vector.y}} : WeightPairs{{vector.z, vector.w}};
+// Steps of the scores' mma that a vector of a key serves.
+template <DType kType>
+constexpr int kVectorSteps = kType == DType::kF8E4M3 ? 4 : 2;
+
+// Where the quads of a row of q belong: the step that takes them, and the lane (of four).
+template <DType kType>
+__device__ int quad_place(int quad, int num_rows, int row) {
+  constexpr int kSteps = kVectorSteps<kType>;
+  const int step = quad / (4 * kSteps) * kSteps + quad % kSteps;
+  return (step * num_rows + row) * 4 + quad % (4 * kSteps) / kSteps;
 }
 
 __device__ inline std::uint32_t word_of(const uint4& vector, int index) {
@@ -116,10 +126,13 @@ struct Ranges {
   int end[kTiles][2];
 };
 
-// The scores of sixteen keys for eight rows, in units of log2; -inf where hidden.
-template <int kHeadDim>
-__device__ void score_keys(const KeyValues<kHeadDim>& cached, const SplitQuad* quads, int num_rows,
-                           int first_row, float scale, float (&scores)[4]) {
+// The scores of sixteen keys for eight rows, in units of log2, where a lane's two rows have their
+// scales.
+template <DType kType, int kHeadDim>
+__device__ void score_keys(const KeyValues<kType, kHeadDim>& cached, const SplitQuad* quads,
+                           int num_rows, int first_row, const float (&scales)[2],
+                           float (&scores)[4]) {
+  constexpr int kSteps = kVectorSteps<kType>;
   float low[4] = {};  // two chains hide each other's latency
 #pragma unroll
   for (int i = 0; i < 4; ++i) scores[i] = 0.0F;
@@ -127,19 +140,56 @@ __device__ void score_keys(const KeyValues<kHeadDim>& cached, const SplitQuad* q
 #pragma unroll
   for (int step = 0; step < kHeadDim / 16; ++step) {
     const SplitQuad q = quads[(step * num_rows + first_row + lane / 4) * 4 + lane % 4];
-    const WeightPairs upper = key_pairs<kHeadDim>(cached.upper_keys, step);
-    const WeightPairs lower = key_pairs<kHeadDim>(cached.lower_keys, step);
-    mma<true>(scores, upper, lower, q.high);
-    mma<true>(low, upper, lower, q.low);
+    const WeightPairs upper = weight_pairs<kType>(cached.upper_keys[step / kSteps], step % kSteps);
+    const WeightPairs lower = weight_pairs<kType>(cached.lower_keys[step / kSteps], step % kSteps);
+    if constexpr (kType == DType::kBF16) {
+      mma<true>(scores, upper, lower, q.high);
+      mma<true>(low, upper, lower, q.low);
+    } else {
+      mma<false>(step % 2 == 0 ? scores : low, upper, lower, q.high);
+    }
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) scores[i] = (scores[i] + low[i]) * scale;
+  for (int i = 0; i < 4; ++i) scores[i] = (scores[i] + low[i]) * scales[i % 2];
+}
+
+// Dimensions of accumulator i of a lane: this one and the next.
+template <DType kType, int kHeadDim>
+__device__ int output_dim(int i) {
+  const int row = static_cast<int>(threadIdx.x) % 32 / 4;
+  if constexpr (kType == DType::kF8E4M3) return row * (kHeadDim / 8) + i * 2;
+  return i / 4 * 64 + row * 8 + i % 4 * 2;
+}
+
+// The left operands of accumulator i: the even dimension is the upper row of the mma, the odd one
+// the lower.
+template <DType kType, int kHeadDim>
+__device__ void value_pairs(const KeyValues<kType, kHeadDim>& cached, int i, WeightPairs& even,
+                            WeightPairs& odd) {
+  const auto words = [&](int key) {
+    if constexpr (kType == DType::kF8E4M3) {
+      return word_of(cached.values[key][i / 8], i % 8 / 2);
+    } else {
+      return word_of(cached.values[key][i / 4], i % 4);
+    }
+  };
+  if constexpr (kType == DType::kF8E4M3) {
+    const unsigned bytes = i % 2 == 0 ? 0x5140U : 0x7362U;
+    const WeightPairs first = widen(__byte_perm(words(0), words(1), bytes));
+    const WeightPairs second = widen(__byte_perm(words(2), words(3), bytes));
+    even = {{first.pair[0], second.pair[0]}};
+    odd = {{first.pair[1], second.pair[1]}};
+  } else {
+    even = {{__byte_perm(words(0), words(1), 0x5410), __byte_perm(words(2), words(3), 0x5410)}};
+    odd = {{__byte_perm(words(0), words(1), 0x7632), __byte_perm(words(2), words(3), 0x7632)}};
+  }
 }
 
 // Adds sixteen keys, whose scores are given, to eight rows.
-template <int kTiles, int kHeadDim>
-__device__ void add_keys(const KeyValues<kHeadDim>& cached, const float (&scores)[4], int tile,
-                         Accumulator<kTiles, kHeadDim>& acc) {
+template <DType kType, int kTiles, int kHeadDim>
+__device__ void add_keys(const KeyValues<kType, kHeadDim>& cached, const float (&scores)[4],
+                         int tile, Accumulator<kTiles, kHeadDim>& acc) {
+  constexpr bool kBf16 = kIsBf16<kType>;
   float weights[4];
   float keep[2];
 #pragma unroll
@@ -160,28 +210,20 @@ __device__ void add_keys(const KeyValues<kHeadDim>& cached, const float (&scores
   for (int i = 0; i < 2; ++i) {
     std::uint32_t high;
     std::uint32_t low;
-    split_pair<true>(weights[2 * i], weights[2 * i + 1], high, low);
+    split_pair<kBf16>(weights[2 * i], weights[2 * i + 1], high, low);
     p.high[i] = transpose(high);
-    p.low[i] = transpose(low);
+    if constexpr (kBf16) p.low[i] = transpose(low);
   }
 #pragma unroll
-  for (int half = 0; half < kHeadDim / 64; ++half) {
+  for (int i = 0; i < kHeadDim / 16; ++i) {
+    float(&output)[4] = acc.output[tile][i];
 #pragma unroll
-    for (int u = 0; u < 4; ++u) {
-      float(&output)[4] = acc.output[tile][half * 4 + u];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) output[i] *= keep[i % 2];
-      const std::uint32_t words[4] = {
-          word_of(cached.values[0][half], u), word_of(cached.values[1][half], u),
-          word_of(cached.values[2][half], u), word_of(cached.values[3][half], u)};
-      // The even dimension of the word is the upper row of the mma, the odd one the lower.
-      const WeightPairs even = {
-          {__byte_perm(words[0], words[1], 0x5410), __byte_perm(words[2], words[3], 0x5410)}};
-      const WeightPairs odd = {
-          {__byte_perm(words[0], words[1], 0x7632), __byte_perm(words[2], words[3], 0x7632)}};
-      mma<true>(output, even, odd, p.high);
-      mma<true>(output, even, odd, p.low);
-    }
+    for (int j = 0; j < 4; ++j) output[j] *= keep[j % 2];
+    WeightPairs even;
+    WeightPairs odd;
+    value_pairs<kType, kHeadDim>(cached, i, even, odd);
+    mma<kBf16>(output, even, odd, p.high);
+    if constexpr (kBf16) mma<kBf16>(output, even, odd, p.low);
   }
 }
 

@@ -10,6 +10,9 @@ namespace {
 
 __device__ void store(float* to, float value) { *to = value; }
 __device__ void store(__nv_bfloat16* to, float value) { *to = __float2bfloat16_rn(value); }
+__device__ void store(__nv_fp8_storage_t* to, float value) {
+  *to = __nv_cvt_float_to_fp8(value, __NV_SATFINITE, __NV_E4M3);
+}
 
 // Grid: x tokens, y heads.
 template <typename Element>
@@ -52,6 +55,9 @@ void kv_append(const KvAppendArgs& args, Context& context) {
       break;
     case KvFormat::kBF16:
       launch<__nv_bfloat16>(args, context);
+      break;
+    case KvFormat::kF8E4M3:
+      launch<__nv_fp8_storage_t>(args, context);
       break;
     case KvFormat::kInt8:
       fail(ErrorCode::kUnsupported, "cuda: kv_append: an INT8 cache is not supported");

@@ -193,6 +193,8 @@ void plain_attention(const AttentionArgs& args, Context& context) {
       return launch<DType::kF32>(args, context);
     case KvFormat::kBF16:
       return launch<DType::kBF16>(args, context);
+    case KvFormat::kF8E4M3:
+      return launch<DType::kF8E4M3>(args, context);
     case KvFormat::kInt8:
       break;  // has quantised blocks, which attention() refuses
   }

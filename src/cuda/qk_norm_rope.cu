@@ -70,7 +70,7 @@ struct CacheWriter {
   void* values;
   int width;  // Nkv * 128
   int block_size;
-  bool is_bf16;
+  KvFormat format;
 
   // Four neighbouring numbers `at` .. of a token's keys or values.
   __device__ void write(void* cached, std::int64_t token, int at, float4 x) const {
@@ -79,7 +79,12 @@ struct CacheWriter {
     const std::int64_t row =
         (block * (width / kHeadDim) + at / kHeadDim) * block_size + slot % block_size;
     const std::int64_t to = row * kHeadDim + at % kHeadDim;
-    if (is_bf16) {
+    if (format == KvFormat::kF8E4M3) {
+      const auto low = __nv_cvt_float2_to_fp8x2({x.x, x.y}, __NV_SATFINITE, __NV_E4M3);
+      const auto high = __nv_cvt_float2_to_fp8x2({x.z, x.w}, __NV_SATFINITE, __NV_E4M3);
+      *reinterpret_cast<std::uint32_t*>(static_cast<char*>(cached) + to) = low | std::uint32_t{high}
+                                                                                     << 16U;
+    } else if (format == KvFormat::kBF16) {
       const __nv_bfloat162 pairs[2] = {__floats2bfloat162_rn(x.x, x.y),
                                        __floats2bfloat162_rn(x.z, x.w)};
       *reinterpret_cast<uint2*>(static_cast<__nv_bfloat16*>(cached) + to) =
@@ -229,7 +234,7 @@ void qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& appen
                        .values = cache.values.data,
                        .width = static_cast<int>(rotate.k.shape[1]),
                        .block_size = static_cast<int>(cache.block_size()),
-                       .is_bf16 = cache.format == KvFormat::kBF16},
+                       .format = cache.format},
                       context);
   check_launch("qk_norm_rope_append");
 }

@@ -1,4 +1,4 @@
-// Attention over a BF16 cache, bound by reading keys and values once.
+// Attention over a BF16 or F8 cache, bound by reading keys and values once.
 //
 // A block takes a tile of rows (row r of a sequence and KV head: query r / G, head r % G of the
 // group, G = Nq / Nkv) and a part of the keys; its warps take sixteen keys at a time
@@ -18,7 +18,7 @@ constexpr int kThreads = 32 * kWarps;
 constexpr float kLog2E = 1.4426950408889634F;
 
 // A warp's sums into shared memory.
-template <int kTiles, int kHeadDim>
+template <DType kType, int kTiles, int kHeadDim>
 __device__ void store(Accumulator<kTiles, kHeadDim>& acc, Partial<8 * kTiles, kHeadDim>& to) {
   const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -34,7 +34,7 @@ __device__ void store(Accumulator<kTiles, kHeadDim>& acc, Partial<8 * kTiles, kH
       }
 #pragma unroll
       for (int i = 0; i < kHeadDim / 16; ++i) {
-        const int dim = i / 4 * 64 + lane / 4 * 8 + i % 4 * 2;
+        const int dim = output_dim<kType, kHeadDim>(i);
         to.output[row][dim] = acc.output[tile][i][r];
         to.output[row][dim + 1] = acc.output[tile][i][2 + r];
       }
@@ -43,13 +43,13 @@ __device__ void store(Accumulator<kTiles, kHeadDim>& acc, Partial<8 * kTiles, kH
 }
 
 // The mean over all values of the context, for a row that sees no key.
-template <int kHeadDim>
+template <DType kType, int kHeadDim>
 __device__ float mean_value(const AttentionView& args, const Tile& tile, int dim) {
   if (!args.uniform_when_masked) return 0.0F;
   float sum = 0.0F;
   for (int key = 0; key < tile.context_len; ++key) {
     const std::int64_t row = args.cache_row(tile.sequence, tile.kv_head, key);
-    sum += load_element<DType::kBF16>(args.values, row * kHeadDim + dim);
+    sum += load_element<kType>(args.values, row * kHeadDim + dim);
   }
   return sum / static_cast<float>(tile.context_len);
 }
@@ -100,7 +100,7 @@ struct PartWeights {
 // Sums `count` partials in their order: into `to`, or normalised into the output without one. What
 // the threads sum is on its way before they know how much it counts: up to eight parts with one
 // wait, more of them eight at a time.
-template <int kRows, int kHeadDim>
+template <DType kType, int kRows, int kHeadDim>
 __device__ void merge(const AttentionView& args, const Tile& tile,
                       const Partial<kRows, kHeadDim>* parts, int count,
                       Partial<kRows, kHeadDim>* to) {
@@ -147,9 +147,8 @@ __device__ void merge(const AttentionView& args, const Tile& tile,
     }
     const float sum = found.sum[row];
     if (found.largest[row] == -INFINITY && sum == 0.0F) {
-      output = {mean_value<kHeadDim>(args, tile, dim), mean_value<kHeadDim>(args, tile, dim + 1),
-                mean_value<kHeadDim>(args, tile, dim + 2),
-                mean_value<kHeadDim>(args, tile, dim + 3)};
+      const auto mean = [&](int at) { return mean_value<kType, kHeadDim>(args, tile, at); };
+      output = {mean(dim), mean(dim + 1), mean(dim + 2), mean(dim + 3)};
     } else {
       output = {output.x / sum, output.y / sum, output.z / sum, output.w / sum};
     }
@@ -184,9 +183,12 @@ __device__ Tile make_tile(const AttentionView& args, int rows_per_tile) {
           .first_row = static_cast<int>(blockIdx.z) * rows_per_tile};
 }
 
-// The rows' queries in two parts, [D / 16, kRows, 4].
-template <int kRows, int kHeadDim>
-__device__ void fill_queries(const AttentionView& args, const Tile& tile, SplitQuad* quads) {
+// The rows' queries as the products take them, [D / 16, kRows, 4], and what their scores must be
+// multiplied by, [kRows].
+template <DType kType, int kRows, int kHeadDim>
+__device__ void fill_queries(const AttentionView& args, const Tile& tile, SplitQuad* quads,
+                             float* scales) {
+  static_assert(kType == DType::kBF16 || kHeadDim == 128);  // a warp has a row
   for (int index = threadIdx.x; index < kRows * (kHeadDim / 4); index += kThreads) {
     const int row = index / (kHeadDim / 4);
     const int quad = index % (kHeadDim / 4);
@@ -195,17 +197,22 @@ __device__ void fill_queries(const AttentionView& args, const Tile& tile, SplitQ
       const std::int64_t vector = std::int64_t{tile.token(row)} * args.num_heads + tile.head(row);
       q = reinterpret_cast<const float4*>(args.q)[vector * (kHeadDim / 4) + quad];
     }
-    // Columns in the order in which key_pairs() hands them out.
-    const int step = quad / 8 * 2 + quad % 2;
-    quads[(step * kRows + row) * 4 + quad % 8 / 2] = split_quad<true>(q);
+    PowerScale power = {1.0F, 1.0F};
+    if constexpr (kType == DType::kF8E4M3) {
+      const float largest = fmaxf(fmaxf(fabsf(q.x), fabsf(q.y)), fmaxf(fabsf(q.z), fabsf(q.w)));
+      power = scale_above(__uint_as_float(__reduce_max_sync(kAllLanes, __float_as_uint(largest))));
+      q = {q.x * power.inverse, q.y * power.inverse, q.z * power.inverse, q.w * power.inverse};
+    }
+    quads[quad_place<kType>(quad, kRows, row)] = split_quad<kIsBf16<kType>>(q);
+    if (quad == 0) scales[row] = args.scale * kLog2E * power.scale;
   }
 }
 
 // Brings a warp's first keys and values into the second cache, where those that the kernel before
 // still writes stay right.
-template <int kHeadDim>
+template <DType kType, int kHeadDim>
 __device__ void prefetch_keys(const AttentionView& args, const Tile& tile, int first_key) {
-  constexpr int kBytes = kKeys * kHeadDim * static_cast<int>(sizeof(__nv_bfloat16));
+  constexpr int kBytes = kKeys * KeyValues<kType, kHeadDim>::kRowVectors * 16;
   if (threadIdx.x % 32 != 0) return;
   const std::int64_t at = args.cache_row(tile.sequence, tile.kv_head, first_key) * (kBytes / kKeys);
   prefetch_bulk(static_cast<const char*>(args.keys) + at, kBytes);
@@ -240,13 +247,16 @@ __device__ Ranges<kTiles> find_ranges(const AttentionView& args, const Tile& til
 }
 
 // Grid: x parts of the keys, y sequences and KV heads, z tiles of 8 kTiles rows.
-template <int kTiles, int kHeadDim>
+template <DType kType, int kTiles, int kHeadDim>
 __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 2 : 1)
     streaming_attention_kernel(AttentionView args, Partial<8 * kTiles, kHeadDim>* partials,
                                int* counters) {
   constexpr int kRows = 8 * kTiles;
   using RowPartial = Partial<kRows, kHeadDim>;
+  // Keys that are on their way together: those of an F8 cache have half the bytes.
+  constexpr int kAhead = kType == DType::kF8E4M3 ? 2 : 1;
   extern __shared__ uint4 shared[];
+  __shared__ float row_scales[kRows];
   auto* quads = reinterpret_cast<SplitQuad*>(shared);
   auto* warp_parts = reinterpret_cast<RowPartial*>(quads + kHeadDim / 4 * kRows);
   const Tile tile = make_tile(args, kRows);
@@ -263,37 +273,53 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 2 : 1)
   const int part_begin = first_group + static_cast<int>(num_groups * part / num_parts);
   const int part_end = first_group + static_cast<int>(num_groups * (part + 1) / num_parts);
   const int own_group = part_begin + static_cast<int>(threadIdx.x) / 32;
-  if (own_group < part_end) prefetch_keys<kHeadDim>(args, tile, own_group * kKeys);
+  if (own_group < part_end) prefetch_keys<kType, kHeadDim>(args, tile, own_group * kKeys);
   begin_kernel();
-  fill_queries<kRows, kHeadDim>(args, tile, quads);
+  fill_queries<kType, kRows, kHeadDim>(args, tile, quads, row_scales);
   __syncthreads();
 
   Accumulator<kTiles, kHeadDim> acc = {};
 #pragma unroll
   for (int i = 0; i < kTiles; ++i) acc.largest[i][0] = acc.largest[i][1] = -INFINITY;
-  for (int group = own_group; group < part_end; group += kWarps) {
-    KeyValues<kHeadDim> cached;
-    cached.load(args, tile, group * kKeys, end);
+  float scales[kTiles][2];
 #pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      float scores[4];
-      score_keys<kHeadDim>(cached, quads, kRows, i * 8, args.scale * kLog2E, scores);
-      hide<kTiles, kHeadDim>(args, tile, group * kKeys, ranges, i, scores);
-      add_keys<kTiles, kHeadDim>(cached, scores, i, acc);
+  for (int i = 0; i < kTiles; ++i) {
+    const int row = i * 8 + static_cast<int>(threadIdx.x) % 4 * 2;
+    scales[i][0] = row_scales[row];
+    scales[i][1] = row_scales[row + 1];
+  }
+  for (int group = own_group; group < part_end; group += kAhead * kWarps) {
+    KeyValues<kType, kHeadDim> cached[kAhead];
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) {
+      const int at = group + a * kWarps;
+      if (at < part_end) cached[a].load(args, tile, at * kKeys, end);
+    }
+#pragma unroll
+    for (int a = 0; a < kAhead; ++a) {
+      const int at = group + a * kWarps;
+      if (at >= part_end) break;
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        float scores[4];
+        score_keys<kType, kHeadDim>(cached[a], quads, kRows, i * 8, scales[i], scores);
+        hide<kTiles, kHeadDim>(args, tile, at * kKeys, ranges, i, scores);
+        add_keys<kType, kTiles, kHeadDim>(cached[a], scores, i, acc);
+      }
     }
   }
-  store<kTiles, kHeadDim>(acc, warp_parts[threadIdx.x / 32]);
+  store<kType, kTiles, kHeadDim>(acc, warp_parts[threadIdx.x / 32]);
   __syncthreads();
 
-  if (num_parts == 1) return merge<kRows, kHeadDim>(args, tile, warp_parts, kWarps, nullptr);
+  if (num_parts == 1) return merge<kType, kRows, kHeadDim>(args, tile, warp_parts, kWarps, nullptr);
   const std::int64_t tile_index = std::int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
   RowPartial* parts = partials + tile_index * num_parts;
-  merge<kRows, kHeadDim>(args, tile, warp_parts, kWarps, parts + part);
+  merge<kType, kRows, kHeadDim>(args, tile, warp_parts, kWarps, parts + part);
   if (!is_last_part(counters + tile_index, num_parts)) return;
-  merge<kRows, kHeadDim>(args, tile, parts, num_parts, nullptr);
+  merge<kType, kRows, kHeadDim>(args, tile, parts, num_parts, nullptr);
 }
 
-template <int kTiles, int kHeadDim>
+template <DType kType, int kTiles, int kHeadDim>
 void launch(const AttentionArgs& args, Context& context) {
   constexpr int kRows = 8 * kTiles;
   using RowPartial = Partial<kRows, kHeadDim>;
@@ -316,18 +342,18 @@ void launch(const AttentionArgs& args, Context& context) {
   }
   const int num_bytes = static_cast<int>(sizeof(SplitQuad)) * kHeadDim / 4 * kRows +
                         kWarps * static_cast<int>(sizeof(RowPartial));
-  const auto kernel = streaming_attention_kernel<kTiles, kHeadDim>;
+  const auto kernel = streaming_attention_kernel<kType, kTiles, kHeadDim>;
   allow_shared_memory(kernel, num_bytes);
   const dim3 grid(static_cast<unsigned>(parts), static_cast<unsigned>(heads),
                   static_cast<unsigned>(row_tiles));
   launch_kernel(context, kernel, grid, kThreads, num_bytes, view, partials, counters);
 }
 
-template <int kHeadDim>
+template <DType kType, int kHeadDim>
 void launch_rows(const AttentionArgs& args, Context& context) {
   const std::int64_t group = args.q.shape[1] / args.cache.num_kv_heads();
-  if (args.max_queries * group <= 8) return launch<1, kHeadDim>(args, context);
-  launch<2, kHeadDim>(args, context);
+  if (args.max_queries * group <= 8) return launch<kType, 1, kHeadDim>(args, context);
+  launch<kType, 2, kHeadDim>(args, context);
 }
 
 }  // namespace
@@ -336,15 +362,21 @@ bool fits_streaming_attention(const AttentionArgs& args) {
   const std::int64_t head_dim = args.cache.head_dim();
   constexpr std::int64_t kMaxGrid = 65535;
   const std::int64_t group = args.q.shape[1] / args.cache.num_kv_heads();
-  return args.cache.format == KvFormat::kBF16 && (head_dim == 64 || head_dim == 128) &&
-         args.cache.block_size() % kKeys == 0 && !args.mask.present() && args.dropout == 0.0F &&
-         !args.probabilities.present() && args.max_queries * group / 8 < kMaxGrid &&
+  const KvFormat format = args.cache.format;
+  const bool has_kernel = (format == KvFormat::kBF16 && (head_dim == 64 || head_dim == 128)) ||
+                          (format == KvFormat::kF8E4M3 && head_dim == 128);
+  return has_kernel && args.cache.block_size() % kKeys == 0 && !args.mask.present() &&
+         args.dropout == 0.0F && !args.probabilities.present() &&
+         args.max_queries * group / 8 < kMaxGrid &&
          args.context_lens.shape[0] * args.cache.num_kv_heads() <= kMaxGrid;
 }
 
 void streaming_attention(const AttentionArgs& args, Context& context) {
-  if (args.cache.head_dim() == 64) return launch_rows<64>(args, context);
-  launch_rows<128>(args, context);
+  if (args.cache.format == KvFormat::kF8E4M3) {
+    return launch_rows<DType::kF8E4M3, 128>(args, context);
+  }
+  if (args.cache.head_dim() == 64) return launch_rows<DType::kBF16, 64>(args, context);
+  launch_rows<DType::kBF16, 128>(args, context);
 }
 
 }  // namespace m2::cuda

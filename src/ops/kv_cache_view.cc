@@ -13,6 +13,8 @@ DType storage_dtype(KvFormat format) {
       return DType::kF32;
     case KvFormat::kBF16:
       return DType::kBF16;
+    case KvFormat::kF8E4M3:
+      return DType::kF8E4M3;
     case KvFormat::kInt8:
       return DType::kU8;
   }
@@ -36,9 +38,10 @@ std::optional<KvFormat> kv_format_from_name(std::string_view name) {
   if (name == "auto") return std::nullopt;
   if (name == "float32") return KvFormat::kF32;
   if (name == "bfloat16") return KvFormat::kBF16;
+  if (name == "fp8") return KvFormat::kF8E4M3;
   if (name == "int8") return KvFormat::kInt8;
   fail(ErrorCode::kInvalidArgument,
-       "kv_cache_dtype: expected \"auto\", \"float32\", \"bfloat16\" or "
+       "kv_cache_dtype: expected \"auto\", \"float32\", \"bfloat16\", \"fp8\" or "
        "\"int8\", got \"",
        name, "\"");
 }
@@ -52,7 +55,8 @@ void check_quantized(const char* op, const KvCacheView& cache) {
                keys[3] % blocks.group_size == 0 && blocks.group_size * blocks.bits % 8 == 0,
            op, ": quantised blocks of ", blocks.bits, " bits in groups of ", blocks.group_size,
            " do not fit keys ", keys);
-  M2_CHECK(cache.format != KvFormat::kBF16, op, ": blocks beside quantised ones must be F32, got ",
+  const bool exact = cache.format == KvFormat::kF32 || cache.format == KvFormat::kInt8;
+  M2_CHECK(exact, op, ": blocks beside quantised ones must be F32, got ",
            dtype_name(cache.keys.dtype));
   M2_CHECK(
       cache.format != KvFormat::kInt8 || (blocks.bits == 8 && blocks.keys.data == cache.keys.data &&
@@ -118,6 +122,9 @@ void store_vector(const KvCacheView& cache, KvPart part, const CacheVector& at,
       break;
     case KvFormat::kBF16:
       std::ranges::transform(vector, stored.as<bf16>() + first, to_bf16);
+      break;
+    case KvFormat::kF8E4M3:
+      std::ranges::transform(vector, stored.as<f8e4m3>() + first, to_f8e4m3);
       break;
     case KvFormat::kInt8: {
       const auto [codes, groups] = codes_of(cache.quantized, part, row);

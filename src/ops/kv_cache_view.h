@@ -14,7 +14,8 @@ namespace m2 {
 enum class KvFormat {
   kF32,
   kBF16,
-  kInt8,  ///< codes with groups, as in ops/quantized_blocks.h; only in the host's memory
+  kF8E4M3,  ///< without scales: numbers beyond 448 saturate, steps below 2^-6 are 2^-9
+  kInt8,    ///< codes with groups, as in ops/quantized_blocks.h; only in the host's memory
 };
 
 enum class KvPart {
@@ -24,7 +25,7 @@ enum class KvPart {
 
 /// One head of a block is contiguous.
 struct KvCacheView {
-  TensorView keys;    // [P, Nkv, B, D] f32, bf16 or u8 codes
+  TensorView keys;    // [P, Nkv, B, D] f32, bf16, f8_e4m3 or u8 codes
   TensorView values;  // the same
   KvFormat format = KvFormat::kF32;
   /// Optional: what block numbers from kFirstQuantizedBlock on mean. Only for backends that work in
@@ -49,8 +50,8 @@ struct KvCacheView {
 /// Bytes of a key or a value [D].
 [[nodiscard]] std::int64_t kv_vector_bytes(KvFormat format, std::int64_t head_dim);
 
-/// What --kv-cache-dtype takes: "float32", "bfloat16" or "int8"; nothing for "auto". Throws
-/// kInvalidArgument for other names.
+/// What --kv-cache-dtype takes: "float32", "bfloat16", "fp8" or "int8"; nothing for "auto".
+/// Throws kInvalidArgument for other names.
 [[nodiscard]] std::optional<KvFormat> kv_format_from_name(std::string_view name);
 
 /// A head of token `offset` of a block.

@@ -94,6 +94,7 @@ Json inspect_model(const std::filesystem::path& directory, std::span<const std::
   result["parameters"]["total"] = parameters.parameters();
   result["kv_bytes_per_token"] = {{"F32", kv_bytes_per_token(config, KvFormat::kF32)},
                                   {"BF16", kv_bytes_per_token(config, KvFormat::kBF16)},
+                                  {"F8_E4M3", kv_bytes_per_token(config, KvFormat::kF8E4M3)},
                                   {"INT8", kv_bytes_per_token(config, KvFormat::kInt8)}};
   if (has_weights(directory)) {
     result["weights"] = stored_json(config, Checkpoint::open(directory));

@@ -98,6 +98,8 @@ struct Batch {
     for (std::int64_t i = 0; i < shape.num_elements(); ++i) {
       if (dtype == DType::kF32) {
         result.as<float>()[i] = exact.as<float>()[i];
+      } else if (dtype == DType::kF8E4M3) {
+        result.as<f8e4m3>()[i] = to_f8e4m3(exact.as<float>()[i]);
       } else {
         result.as<bf16>()[i] = to_bf16(exact.as<float>()[i]);
       }
@@ -106,20 +108,21 @@ struct Batch {
   }
 
   [[nodiscard]] AttentionArgs args() const {
-    return {
-        .q = q.view(),
-        .cache = {.keys = keys.view(),
-                  .values = values.view(),
-                  .format = keys.view().dtype == DType::kF32 ? KvFormat::kF32 : KvFormat::kBF16},
-        .cu_seqlens = cu_seqlens.view(),
-        .context_lens = context_lens.view(),
-        .key_begin = key_begin.view(),
-        .key_end = key_end.view(),
-        .block_tables = block_tables.view(),
-        .max_context_len = max_context_len,
-        .max_queries = max_queries,
-        .scale = 1.0F / std::sqrt(static_cast<float>(q.shape()[2])),
-        .output = output.view()};
+    return {.q = q.view(),
+            .cache = {.keys = keys.view(),
+                      .values = values.view(),
+                      .format = keys.view().dtype == DType::kF32    ? KvFormat::kF32
+                                : keys.view().dtype == DType::kBF16 ? KvFormat::kBF16
+                                                                    : KvFormat::kF8E4M3},
+            .cu_seqlens = cu_seqlens.view(),
+            .context_lens = context_lens.view(),
+            .key_begin = key_begin.view(),
+            .key_end = key_end.view(),
+            .block_tables = block_tables.view(),
+            .max_context_len = max_context_len,
+            .max_queries = max_queries,
+            .scale = 1.0F / std::sqrt(static_cast<float>(q.shape()[2])),
+            .output = output.view()};
   }
 
   Random random;
@@ -157,13 +160,16 @@ class CudaAttention : public test::DeviceTest {
     tensors_.clear();
   }
 
-  // Scores are sums of D products and reach about 5; those of bf16 parts are good to 2^-16.
-  // Many queries are rounded to bf16, and so are their weights.
+  // Scores are sums of D products and reach about 5; those of bf16 parts are good to 2^-16, those
+  // of one f16 (an F8 cache) to 2^-12. Many queries are rounded to bf16, and so are their weights.
   static double tolerance(const AttentionArgs& args) {
-    const bool rounded = args.cache.format == KvFormat::kBF16 && args.max_queries > 16 &&
+    const KvFormat format = args.cache.format;
+    const bool rounded = format != KvFormat::kF32 && args.max_queries > 16 &&
                          args.cache.head_dim() == 128 && !args.key_mask.present();
     if (rounded) return 0x1p-8;
-    const double score = args.cache.format == KvFormat::kBF16 ? 5.0 * 0x1p-16 : 5.0 * 0x1p-20;
+    const double score = 5.0 * (format == KvFormat::kF8E4M3 ? 0x1p-12
+                                : format == KvFormat::kBF16 ? 0x1p-16
+                                                            : 0x1p-20);
     return score / (1.0 - double{args.dropout});
   }
 
@@ -188,7 +194,7 @@ class CudaAttention : public test::DeviceTest {
 TEST_F(CudaAttention, MatchesTheReference) {
   unsigned seed = 0;
   for (const Case& c : kCases) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF8E4M3}) {
       SCOPED_TRACE(testing::Message() << c.name << " " << dtype_name(dtype));
       const Batch batch(c, dtype, ++seed);
       expect_reference(batch.args());
@@ -197,7 +203,7 @@ TEST_F(CudaAttention, MatchesTheReference) {
 }
 
 TEST_F(CudaAttention, KeyRangesAndPadding) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF8E4M3}) {
     for (const FullyMasked mode : {FullyMasked::kZero, FullyMasked::kUniform}) {
       const Case c{"", {{9, 40}, {1, 700}, {4, 4}}, 12, 2, 64, 16};
       const Batch batch(c, dtype, 31);
@@ -219,17 +225,19 @@ TEST_F(CudaAttention, KeyRangesAndPadding) {
 
 // Ranges that begin and end anywhere, within tiles of 128 keys and across them, and empty ones.
 TEST_F(CudaAttention, KeyRangesOfManyQueries) {
-  const Batch batch({"", {{150, 700}, {40, 41}}, 12, 2, 128, 16}, DType::kBF16, 36);
-  for (std::int32_t t = 0; t < 190; ++t) {
-    std::int32_t& begin = batch.key_begin.as<std::int32_t>()[t];
-    const std::int32_t end = batch.key_end.as<std::int32_t>()[t];
-    begin = t % 7 == 6 ? end : std::max(0, end - 1 - t * 3);
+  for (const DType dtype : {DType::kBF16, DType::kF8E4M3}) {
+    const Batch batch({"", {{150, 700}, {40, 41}}, 12, 2, 128, 16}, dtype, 36);
+    for (std::int32_t t = 0; t < 190; ++t) {
+      std::int32_t& begin = batch.key_begin.as<std::int32_t>()[t];
+      const std::int32_t end = batch.key_end.as<std::int32_t>()[t];
+      begin = t % 7 == 6 ? end : std::max(0, end - 1 - t * 3);
+    }
+    expect_reference(batch.args());
   }
-  expect_reference(batch.args());
 }
 
 TEST_F(CudaAttention, MasksDropoutAndProbabilities) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF8E4M3}) {
     const Case c{"", {{6, 150}, {6, 150}}, 4, 2, 64, 16};
     const Batch batch(c, dtype, 32);
     const Tensor probabilities(DType::kF32, {2, 4, 6, 150});
@@ -257,7 +265,7 @@ TEST_F(CudaAttention, MasksDropoutAndProbabilities) {
 
 // A damaged activation must show in its own head, not turn into zeros.
 TEST_F(CudaAttention, NanQueryGivesNan) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF8E4M3}) {
     const Case c{"", {{1, 300}}, 4, 1, 64, 16};
     const Batch batch(c, dtype, 34);
     batch.q.as<float>()[5] = std::numeric_limits<float>::quiet_NaN();

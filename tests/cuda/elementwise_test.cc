@@ -77,7 +77,7 @@ TEST_F(CudaElementwise, QkNormRope) {
 }
 
 TEST_F(CudaElementwise, KvAppend) {
-  for (const KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+  for (const KvFormat format : {KvFormat::kF32, KvFormat::kBF16, KvFormat::kF8E4M3}) {
     Random random(4);
     const Shape shape = {5, 3, 4, 18};
     const Tensor k = random.tensor({6, 3, 18});

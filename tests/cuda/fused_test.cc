@@ -106,9 +106,11 @@ TEST_F(CudaFused, QkNormRopeAppend) {
     std::int64_t num_tokens, head_dim;
     KvFormat format;
   };
-  for (const Case& c : {Case{5, 128, KvFormat::kF32}, Case{5, 128, KvFormat::kBF16},
-                        Case{5, 20, KvFormat::kF32}, Case{5, 20, KvFormat::kBF16},
-                        Case{70, 128, KvFormat::kF32}, Case{70, 128, KvFormat::kBF16}}) {
+  for (const Case& c :
+       {Case{5, 128, KvFormat::kF32}, Case{5, 128, KvFormat::kBF16},
+        Case{5, 128, KvFormat::kF8E4M3}, Case{70, 128, KvFormat::kF8E4M3},
+        Case{5, 20, KvFormat::kF32}, Case{5, 20, KvFormat::kBF16}, Case{5, 20, KvFormat::kF8E4M3},
+        Case{70, 128, KvFormat::kF32}, Case{70, 128, KvFormat::kBF16}}) {
     const std::int64_t num_tokens = c.num_tokens;
     const std::int64_t head_dim = c.head_dim;
     const KvFormat format = c.format;

@@ -308,7 +308,7 @@ class Errors(unittest.TestCase):
         ask = ("generate", "--model", MODEL, "-p", "What is 17 + 25?", "--max-new-tokens", "120")
         exact = run(*ask)[0]
         self.assertIn("42", exact)
-        for dtype in ("auto", "float32", "bfloat16", "int8"):
+        for dtype in ("auto", "float32", "bfloat16", "fp8", "int8"):
             self.assertEqual(run(*ask, "--kv-cache-dtype", dtype)[0], exact, dtype)
         self.expect("kv_cache_dtype", *ask, "--kv-cache-dtype", "q4_0")
 

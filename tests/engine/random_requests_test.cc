@@ -141,6 +141,7 @@ INSTANTIATE_TEST_SUITE_P(Setups, RandomRequests,
                          testing::Values(Setup{"reference", KvFormat::kF32},
                                          Setup{"cpu", KvFormat::kF32},
                                          Setup{"cpu", KvFormat::kBF16},
+                                         Setup{"cpu", KvFormat::kF8E4M3},
                                          Setup{"cpu", KvFormat::kInt8}));
 
 }  // namespace

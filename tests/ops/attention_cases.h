@@ -40,7 +40,7 @@ enum class Ranges {
 };
 
 /// What the blocks hold; with codes every third block stays exact.
-enum class Storage { kF32, kBF16, kCodes8, kCodes4 };
+enum class Storage { kF32, kBF16, kF8, kCodes8, kCodes4 };
 
 enum class Masks { kNone, kPadding, kBool, kBias, kBiasOfHeads };
 
@@ -108,6 +108,7 @@ class AttentionBatch {
   [[nodiscard]] KvCacheView cache() const {
     KvCacheView view = {.keys = keys.view(), .values = values.view()};
     if (keys.view().dtype == DType::kBF16) view.format = KvFormat::kBF16;
+    if (keys.view().dtype == DType::kF8E4M3) view.format = KvFormat::kF8E4M3;
     if (bits == 0) return view;
     view.quantized = {.keys = key_codes.view(),
                       .values = value_codes.view(),
@@ -172,7 +173,9 @@ class AttentionBatch {
       std::memset(tensor.view().data, 0xFF, tensor.view().num_bytes());
       return tensor;
     };
-    const DType dtype = storage == Storage::kBF16 ? DType::kBF16 : DType::kF32;
+    const DType dtype = storage == Storage::kBF16 ? DType::kBF16
+                        : storage == Storage::kF8 ? DType::kF8E4M3
+                                                  : DType::kF32;
     keys = filled(dtype, shape);
     values = filled(dtype, shape);
     if (storage < Storage::kCodes8) return;
@@ -215,6 +218,8 @@ class AttentionBatch {
       const float value = numbers[static_cast<std::size_t>(i)];
       if (to.view().dtype == DType::kF32) {
         to.as<float>()[first + i] = value;
+      } else if (to.view().dtype == DType::kF8E4M3) {
+        to.as<f8e4m3>()[first + i] = to_f8e4m3(value);
       } else {
         to.as<bf16>()[first + i] = to_bf16(value);
       }

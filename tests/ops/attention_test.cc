@@ -56,7 +56,7 @@ template <class Body>
 void for_each_batch(unsigned seed, const Body& body) {
   for (const AttentionCase& c : cases()) {
     for (const Storage storage :
-         {Storage::kF32, Storage::kBF16, Storage::kCodes8, Storage::kCodes4}) {
+         {Storage::kF32, Storage::kBF16, Storage::kF8, Storage::kCodes8, Storage::kCodes4}) {
       for (const Ranges ranges : kRanges) {
         for (const Masks masks : kMasks) {
           if (!worth_testing(c, storage, ranges, masks)) continue;

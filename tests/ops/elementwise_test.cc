@@ -49,7 +49,7 @@ TEST_P(ElementwiseTest, KvAppendWritesItsSlotsOnly) {
   constexpr std::int64_t kBlockSize = 4;
   constexpr std::int64_t kDim = 7;
   const std::vector<std::int64_t> slots = {13, 0, 19, 4};
-  for (const KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+  for (const KvFormat format : {KvFormat::kF32, KvFormat::kBF16, KvFormat::kF8E4M3}) {
     const DType dtype = storage_dtype(format);
     for (Backend* tested : {static_cast<Backend*>(&backend_), static_cast<Backend*>(&plain_)}) {
       Random random(3);
@@ -70,6 +70,7 @@ TEST_P(ElementwiseTest, KvAppendWritesItsSlotsOnly) {
         const bool written = token < 4;
         const auto stored = [&](const Tensor& source) {
           const float value = written ? source.as<float>()[from] : 0.0F;
+          if (format == KvFormat::kF8E4M3) return to_float(to_f8e4m3(value));
           return dtype == DType::kF32 ? value : to_float(to_bf16(value));
         };
         ASSERT_EQ(load_float(keys.view().data, dtype, i), stored(k)) << "element " << i;

@@ -21,7 +21,7 @@ constexpr int kTileBytes = 2 * kHalfBytes;
 
 struct PrefillAttention {
   AttentionView view;
-  CUtensorMap keys;    // [P Nkv B, 128], boxes of a block times 64 columns
+  CUtensorMap keys;    // [P Nkv B, 128], boxes of a block times 64 columns; of a BF16 cache only
   CUtensorMap values;  // the same
   float log2_scale;    // scale / ln 2
   int most_tiles;      // of a sequence's rows
@@ -195,14 +195,15 @@ __device__ inline void copy_tile(const PrefillAttention& args, const RowTile& ti
   }
 }
 
-__device__ inline void copy_tiles(const PrefillAttention& args, SharedTiles& shared) {
-  Place place;
+// Calls body(tile) for every tile of rows of the block; by warps that do not need the queries.
+template <typename Body>
+__device__ void for_each_tile(SharedTiles& shared, const Body& body) {
   for (Place rows;; ++rows.count) {
     wait(&shared.rows_full[rows.stage()], rows.parity());
     const RowTile tile = shared.rows[rows.stage()];
     release(&shared.queries_empty[rows.stage()]);
     if (tile.num_rows < 0) return;
-    copy_tile(args, tile, shared, place);
+    body(tile);
   }
 }
 

@@ -1,16 +1,18 @@
-// Attention of many queries over a BF16 cache on the matrix units: two warpgroups multiply, one
-// warp copies keys and values, three prepare the next queries.
+// Attention of many queries over a BF16 or F8 cache on the matrix units: two warpgroups multiply,
+// one warp copies keys and values, three prepare the next queries, and four widen the codes of F8.
 //
 // A block takes 128 rows at a time (row r of a sequence and KV head: query r / G, head r % G of the
 // group) and walks over 128 keys at a time, from the last that any row sees to the first. Scores of
 // the next keys are multiplied while the weights of the last ones are, and while the softmax is
 // computed. Queries and weights are rounded to BF16; sums are float32.
 #include <algorithm>
+#include <type_traits>
 
 #include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
 #include "cuda/sm90/attention_softmax.cuh"
 #include "cuda/sm90/attention_tiles.cuh"
+#include "cuda/sm90/f8_tiles.cuh"
 #include "cuda/sm90/prefill.h"
 #include "cuda/sm90/wgmma.cuh"
 
@@ -132,22 +134,31 @@ __device__ void attend_tiles(const PrefillAttention& args, SharedTiles& shared) 
 
 #endif  // M2_SM90_CODE
 
+template <bool kF8>
+constexpr int kBlockThreads = kThreads + (kF8 ? kConvertThreads : 0);
+
 // As many blocks as run at once; each takes tiles of rows while there are any.
-__global__ void __launch_bounds__(kThreads, 1)
+template <bool kF8>
+__global__ void __launch_bounds__(kBlockThreads<kF8>, 1)
     prefill_attention_kernel(const __grid_constant__ PrefillAttention args) {
 #if M2_SM90_CODE
   extern __shared__ char memory[];
-  auto& shared =
-      *reinterpret_cast<SharedTiles*>(memory + (1024 - shared_address(memory) % 1024) % 1024);
+  using Shared = std::conditional_t<kF8, SharedF8Tiles, SharedTiles>;
+  auto& shared = *reinterpret_cast<Shared*>(memory + (1024 - shared_address(memory) % 1024) % 1024);
+  constexpr int kFillers = kF8 ? kConvertThreads / 32 : 1;  // that arrive at a full tile
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
       init_barrier(&shared.rows_full[i], 1);
       init_barrier(&shared.queries_full[i], kFillThreads);
-      init_barrier(&shared.queries_empty[i], 1 + kMultiplyThreads / 32);
-      init_barrier(&shared.keys_full[i], 1);
-      init_barrier(&shared.values_full[i], 1);
+      init_barrier(&shared.queries_empty[i], 1 + kMultiplyThreads / 32 + (kF8 ? kFillers : 0));
+      init_barrier(&shared.keys_full[i], kFillers);
+      init_barrier(&shared.values_full[i], kFillers);
       init_barrier(&shared.keys_empty[i], kMultiplyThreads / 32);
       init_barrier(&shared.values_empty[i], kMultiplyThreads / 32);
+      if constexpr (kF8) {
+        init_barrier(&shared.codes_full[i], 1);
+        init_barrier(&shared.codes_empty[i], kFillers);
+      }
     }
     fence_barriers();
   }
@@ -155,13 +166,25 @@ __global__ void __launch_bounds__(kThreads, 1)
   begin_kernel();
   if (threadIdx.x >= kMultiplyThreads) {
     shrink_registers<40>();
-    if (threadIdx.x < kThreads - kFillThreads) {
-      copy_tiles(args, shared);
-    } else {
+    Place place;
+    if (threadIdx.x >= kThreads) {
+      if constexpr (kF8) {
+        Place codes;
+        for_each_tile(shared, [&](const RowTile& tile) { widen_tile(tile, shared, codes, place); });
+      }
+    } else if (threadIdx.x >= kThreads - kFillThreads) {
       prepare_tiles(args, shared);
+    } else {
+      for_each_tile(shared, [&](const RowTile& tile) {
+        if constexpr (kF8) {
+          copy_codes(args, tile, shared, place);
+        } else {
+          copy_tile(args, tile, shared, place);
+        }
+      });
     }
   } else {
-    grow_registers<232>();
+    grow_registers<kF8 ? 216 : 232>();
     attend_tiles(args, shared);
   }
 #endif
@@ -172,6 +195,15 @@ CUtensorMap cache_map(const TensorView& cache) {
   return block_map(cache.data, shape[0] * shape[1] * shape[2], kHeadDim, shape[2]);
 }
 
+template <bool kF8>
+void launch(const PrefillAttention& call, const Context& context) {
+  using Shared = std::conditional_t<kF8, SharedF8Tiles, SharedTiles>;
+  constexpr int kSharedBytes = static_cast<int>(sizeof(Shared)) + 1024;
+  allow_shared_memory(prefill_attention_kernel<kF8>, kSharedBytes);
+  launch_kernel(context, prefill_attention_kernel<kF8>, static_cast<unsigned>(context.num_sms),
+                kBlockThreads<kF8>, kSharedBytes, call);
+}
+
 }  // namespace
 }  // namespace prefill
 
@@ -179,25 +211,27 @@ bool fits_prefill_attention(const AttentionArgs& args, const Context& context) {
   const std::int64_t block_size = args.cache.block_size();
   const std::int64_t rows = args.cache.num_blocks() * args.cache.num_kv_heads() * block_size;
   return context.has_wgmma && args.max_queries > kFewQueries &&
-         args.cache.format == KvFormat::kBF16 && args.cache.head_dim() == prefill::kHeadDim &&
-         block_size >= 16 && prefill::kKeys % block_size == 0 && rows < (std::int64_t{1} << 31U) &&
+         (args.cache.format == KvFormat::kBF16 || args.cache.format == KvFormat::kF8E4M3) &&
+         args.cache.head_dim() == prefill::kHeadDim && block_size >= 16 &&
+         prefill::kKeys % block_size == 0 && rows < (std::int64_t{1} << 31U) &&
          !args.mask.present() && !args.key_mask.present() && args.dropout == 0.0F &&
          !args.probabilities.present() && args.fully_masked == FullyMasked::kZero &&
          args.context_lens.shape[0] * args.cache.num_kv_heads() <= 65535;
 }
 
 void prefill_attention(const AttentionArgs& args, Context& context) {
+  const bool is_f8 = args.cache.format == KvFormat::kF8E4M3;
   prefill::PrefillAttention call = {.view = attention_view(args),
-                                    .keys = prefill::cache_map(args.cache.keys),
-                                    .values = prefill::cache_map(args.cache.values),
+                                    .keys = {},
+                                    .values = {},
                                     .log2_scale = args.scale * 1.4426950408889634F};
   const int group = call.view.num_heads / call.view.num_kv_heads;
   call.most_tiles = (call.view.max_queries * group + prefill::kRows - 1) / prefill::kRows;
   call.next_tile = context.prefill.attention_counters.get_zeroed<int>(2, context.stream);
-  constexpr int kSharedBytes = static_cast<int>(sizeof(prefill::SharedTiles)) + 1024;
-  allow_shared_memory(prefill::prefill_attention_kernel, kSharedBytes);
-  launch_kernel(context, prefill::prefill_attention_kernel, static_cast<unsigned>(context.num_sms),
-                prefill::kThreads, kSharedBytes, call);
+  if (is_f8) return prefill::launch<true>(call, context);
+  call.keys = prefill::cache_map(args.cache.keys);
+  call.values = prefill::cache_map(args.cache.values);
+  prefill::launch<false>(call, context);
 }
 
 }  // namespace m2::cuda::sm90

@@ -8,6 +8,8 @@ import pacing
 import torch
 import transformers
 
+transformers.utils.logging.disable_progress_bar()
+
 
 def load(path: str, layers: int | None, dtype: torch.dtype, device: str, experts: str):
     options = {"dtype": dtype, "experts_implementation": experts}

@@ -31,11 +31,10 @@ struct Q2KFormat {
   template <class Out>
   HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t, Out& out) {
     VU32 packed[4];
-    VU32 tail[4];
     load_dwords(rows, 0, packed);
-    load_dwords(rows, 68, tail);
-    const V scale = low_half(tail[3]);
-    const V min = hn::Neg(high_half(tail[3]));
+    const VU32 tail = load_dword<80, kBlockBytes>(rows);
+    const V scale = low_half(tail);
+    const V min = hn::Neg(high_half(tail));
     HWY_UNROLL(8)
     for (int i = 0; i < 4; ++i) {
       put_q2_scales(byte_field<0, 4>(packed[i]), byte_field<4, 4>(packed[i]), scale, min, 4 * i,
@@ -75,8 +74,7 @@ struct Q3KFormat {
   // Two bits of `codes` and, above them, one of `planes`.
   template <int kGroup>
   HWY_INLINE static VU32 code(VU32 codes, VU32 planes) {
-    return hn::Or(byte_field<kGroup % 4 * 2, 2>(codes),
-                  hn::ShiftLeft<2>(byte_field<kGroup, 1>(planes)));
+    return hn::Or(code_part<kGroup % 4 * 2, 2, 0, 3>(codes), code_part<kGroup, 1, 2, 3>(planes));
   }
 
   template <int kHalf, class Out>
@@ -101,10 +99,8 @@ struct Q3KFormat {
   template <class Out>
   HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t, Out& out) {
     VU32 packed[4];
-    VU32 tail[4];
     load_dwords(rows, 92, packed);
-    load_dwords(rows, 94, tail);
-    const V scale = high_half(tail[3]);
+    const V scale = high_half(load_dword<106, kBlockBytes>(rows));
     const VU32 low = packed[1];
     const VU32 middle = packed[2];
     const VU32 high = packed[3];
@@ -153,8 +149,8 @@ struct Q4KFormat {
     for (int part = 0; part < 8; ++part) {  // of 16 bytes
       VU32 codes[4];
       load_dwords(rows, 16 + 16 * part, codes);
-      put_nibbles<0>(codes, part / 2 * 2, part % 2 * 4, out);
-      put_nibbles<4>(codes, part / 2 * 2 + 1, part % 2 * 4, out);
+      put_nibbles<0, 8>(codes, part / 2 * 2, part % 2 * 4, out);
+      put_nibbles<4, 8>(codes, part / 2 * 2 + 1, part % 2 * 4, out);
     }
   }
 };
@@ -172,8 +168,8 @@ struct Q5KFormat {
     load_dwords(rows, 48 + 32 * kPair + 16 * half, codes);
     HWY_UNROLL(8)
     for (int i = 0; i < 4; ++i) {
-      const VU32 first = hn::ShiftLeft<4>(byte_field<2 * kPair, 1>(high[i]));
-      const VU32 second = hn::ShiftLeft<4>(byte_field<2 * kPair + 1, 1>(high[i]));
+      const VU32 first = code_part<2 * kPair, 1, 4, 8>(high[i]);
+      const VU32 second = code_part<2 * kPair + 1, 1, 4, 8>(high[i]);
       out.put_quad(2 * kPair, 4 * half + i, hn::Or(byte_field<0, 4>(codes[i]), first));
       out.put_quad(2 * kPair + 1, 4 * half + i, hn::Or(byte_field<4, 4>(codes[i]), second));
     }
@@ -207,16 +203,14 @@ struct Q6KFormat {
   // Four bits of `low` and, above them, two of `high`.
   template <int kLow, int kHigh>
   HWY_INLINE static VU32 code(VU32 low, VU32 high) {
-    return hn::Or(byte_field<kLow, 4>(low), hn::ShiftLeft<4>(byte_field<kHigh, 2>(high)));
+    return hn::Or(code_part<kLow, 4, 0, 6>(low), code_part<kHigh, 2, 4, 6>(high));
   }
 
   template <class Out>
   HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t, Out& out) {
     VU32 packed[4];
-    VU32 tail[4];
     load_dwords(rows, 192, packed);
-    load_dwords(rows, 194, tail);
-    const V scale = high_half(tail[3]);
+    const V scale = high_half(load_dword<206, kBlockBytes>(rows));
     HWY_UNROLL(8)
     for (int i = 0; i < 4; ++i) put_q6_scales(packed[i], scale, 4 * i, out);
     HWY_UNROLL(8)

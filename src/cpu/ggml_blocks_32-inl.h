@@ -19,20 +19,33 @@ HWY_PUSH_ATTRIBUTES("avx512vnni,gfni")
 #endif
 namespace m2::cpu::HWY_NAMESPACE {
 
-// What the products of a format depend on, after unpacking.
+// What the products of a format depend on, after unpacking: W = scale * (code - zero) + offset.
 template <int kScalesOfGroup, bool kWithOffsets, int kLargestCode, int kZeroCode>
-struct GgmlCoding {
+struct UnpackedNumbers {
   static constexpr int kScales = kScalesOfGroup;  // of 32 columns
   static constexpr bool kOffsets = kWithOffsets;
   static constexpr int kMaxCode = kLargestCode;
   static constexpr int kZero = kZeroCode;
 };
 
-template <int kShift, class Out>
+#if HWY_TARGET == HWY_AVX3_DL
+// Dot products take eight bits as easily as four, and a zero of 128 needs no arithmetic with the
+// tokens' offsets; code_part makes it.
+template <int kScales, bool kOffsets, int kMaxCode, int kZero>
+using GgmlCoding = UnpackedNumbers<kScales, kOffsets, 255, kZero == 0 ? 0 : 128>;
+#else
+template <int kScales, bool kOffsets, int kMaxCode, int kZero>
+using GgmlCoding = UnpackedNumbers<kScales, kOffsets, kMaxCode, kZero>;
+#endif
+
+// Of kWidth 4 the nibbles are codes with a zero of 8.
+template <int kShift, int kWidth, class Out>
 HWY_INLINE void put_nibbles(const VU32 (&dwords)[4], std::int64_t group, std::int64_t quad,
                             Out& out) {
   HWY_UNROLL(8)
-  for (int i = 0; i < 4; ++i) out.put_quad(group, quad + i, byte_field<kShift, 4>(dwords[i]));
+  for (int i = 0; i < 4; ++i) {
+    out.put_quad(group, quad + i, code_part<kShift, 4, 0, kWidth>(dwords[i]));
+  }
 }
 
 struct Q80Format {
@@ -41,10 +54,8 @@ struct Q80Format {
   using Coding = GgmlCoding<1, false, 255, 128>;
   template <class Out>
   HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
-    VU32 head[4];
     VU32 codes[4];
-    load_dwords(rows, 0, head);
-    out.put_scale(group, 0, low_half(head[0]));
+    out.put_scale(group, 0, low_half(load_dword<0, kBlockBytes>(rows)));
     const VU32 zero = hn::Set(DU32(), 0x80808080U);
     HWY_UNROLL(8)
     for (int half = 0; half < 2; ++half) {
@@ -61,13 +72,11 @@ struct Q40Format {
   using Coding = GgmlCoding<1, false, 15, 8>;
   template <class Out>
   HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
-    VU32 head[4];
     VU32 codes[4];
-    load_dwords(rows, 0, head);
     load_dwords(rows, 2, codes);
-    out.put_scale(group, 0, low_half(head[0]));
-    put_nibbles<0>(codes, group, 0, out);
-    put_nibbles<4>(codes, group, 4, out);
+    out.put_scale(group, 0, low_half(load_dword<0, kBlockBytes>(rows)));
+    put_nibbles<0, 4>(codes, group, 0, out);
+    put_nibbles<4, 4>(codes, group, 4, out);
   }
 };
 
@@ -77,33 +86,40 @@ struct Q41Format {
   using Coding = GgmlCoding<1, true, 15, 0>;
   template <class Out>
   HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
-    VU32 head[4];
+    const VU32 head = load_dword<0, kBlockBytes>(rows);
     VU32 codes[4];
-    load_dwords(rows, 0, head);
     load_dwords(rows, 4, codes);
-    out.put_scale(group, 0, low_half(head[0]));
-    out.put_offset(group, 0, high_half(head[0]));
-    put_nibbles<0>(codes, group, 0, out);
-    put_nibbles<4>(codes, group, 4, out);
+    out.put_scale(group, 0, low_half(head));
+    out.put_offset(group, 0, high_half(head));
+    put_nibbles<0, 8>(codes, group, 0, out);
+    put_nibbles<4, 8>(codes, group, 4, out);
   }
 };
 
-// Bits 4 * kQuad and on of `bits`, one to bit 4 of every byte.
-template <int kQuad>
+// Bits 4 * kQuad and on of `bits`, one to bit 4 of every byte: of a code of kWidth bits.
+template <int kQuad, int kWidth>
 HWY_INLINE VU32 fifth_bits(VU32 bits) {
+#if HWY_TARGET == HWY_AVX3_DL
+  // Every byte gets the eight bits from its own on: of the rows that a pair of lanes holds.
+  constexpr std::uint64_t kFirst = 0x2322212003020100 + 0x0101010101010101 * (4 * kQuad);
+  const __m512i first = _mm512_set1_epi64(static_cast<long long>(kFirst));
+  return code_part<0, 1, 4, kWidth>(VU32{_mm512_multishift_epi64_epi8(first, bits.raw)});
+#else
   const DU32 d;
   if constexpr (kQuad > 0) bits = hn::ShiftRight<4 * kQuad>(bits);
   const VU32 four = hn::And(bits, hn::Set(d, 15U));
   // Bit i comes to bits i, i + 7, i + 14, i + 21, of which 8 i is one and no other of the lowest.
   const VU32 spread = hn::Mul(four, hn::Set(d, 0x00204081U));
   return hn::ShiftLeft<4>(hn::And(spread, hn::Set(d, 0x01010101U)));
+#endif
 }
 
-template <int kQuad, class Out>
+// Of kWidth 5 the codes have a zero of 16.
+template <int kQuad, int kWidth, class Out>
 HWY_INLINE void put_five_bits(const VU32 (&nibbles)[4], VU32 bits, std::int64_t group, Out& out) {
   const VU32 low = byte_field<kQuad / 4 * 4, 4>(nibbles[kQuad % 4]);
-  out.put_quad(group, kQuad, hn::Or(low, fifth_bits<kQuad>(bits)));
-  if constexpr (kQuad < 7) put_five_bits<kQuad + 1>(nibbles, bits, group, out);
+  out.put_quad(group, kQuad, hn::Or(low, fifth_bits<kQuad, kWidth>(bits)));
+  if constexpr (kQuad < 7) put_five_bits<kQuad + 1, kWidth>(nibbles, bits, group, out);
 }
 
 struct Q50Format {
@@ -112,14 +128,10 @@ struct Q50Format {
   using Coding = GgmlCoding<1, false, 31, 16>;
   template <class Out>
   HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
-    VU32 head[4];
-    VU32 bits[4];
     VU32 codes[4];
-    load_dwords(rows, 0, head);
-    load_dwords(rows, 2, bits);
     load_dwords(rows, 6, codes);
-    out.put_scale(group, 0, low_half(head[0]));
-    put_five_bits<0>(codes, bits[0], group, out);
+    out.put_scale(group, 0, low_half(load_dword<0, kBlockBytes>(rows)));
+    put_five_bits<0, 5>(codes, load_dword<2, kBlockBytes>(rows), group, out);
   }
 };
 
@@ -135,7 +147,7 @@ struct Q51Format {
     load_dwords(rows, 8, codes);
     out.put_scale(group, 0, low_half(head[0]));
     out.put_offset(group, 0, high_half(head[0]));
-    put_five_bits<0>(codes, head[1], group, out);
+    put_five_bits<0, 8>(codes, head[1], group, out);
   }
 };
 
@@ -176,11 +188,9 @@ struct Iq4NlFormat {
   using Coding = GgmlCoding<1, false, 255, 128>;
   template <class Out>
   HWY_INLINE static void unpack(const RowBlocks& rows, std::int64_t group, Out& out) {
-    VU32 head[4];
     VU32 codes[4];
-    load_dwords(rows, 0, head);
     load_dwords(rows, 2, codes);
-    out.put_scale(group, 0, low_half(head[0]));
+    out.put_scale(group, 0, low_half(load_dword<0, kBlockBytes>(rows)));
     put_iq4(codes, group, out);
   }
 };

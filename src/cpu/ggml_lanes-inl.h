@@ -17,17 +17,6 @@ namespace m2::cpu::HWY_NAMESPACE {
 using DU32 = hn::RebindToUnsigned<D>;
 using VU32 = hn::Vec<DU32>;
 
-// Groups of 32 columns that are unpacked at a time: a block of 256.
-constexpr std::int64_t kUnpackedGroups = 8;
-
-// What 256 columns of L rows unpack to: W = scale * (code - zero) + offset, with a zero of the
-// format; scales and offsets for every 16 columns or, then in the first place, for every 32.
-struct UnpackedRows {
-  HWY_ALIGN std::uint32_t codes[kUnpackedGroups][kQuads][kRowVector];
-  HWY_ALIGN float scales[kUnpackedGroups][2][kRowVector];
-  HWY_ALIGN float offsets[kUnpackedGroups][2][kRowVector];
-};
-
 // The same block of L rows that lie `stride` bytes apart.
 class RowBlocks {
  public:
@@ -46,6 +35,15 @@ class RowBlocks {
   HWY_INLINE void advance(std::int64_t bytes) {
     for (std::int64_t i = 0; i < kFours; ++i) fours_[i] += bytes;
   }
+#if HWY_TARGET <= HWY_AVX3
+  // Bytes [offset, offset + 4) of every row. The instruction asks the ports for loads, which are
+  // idle while the others multiply.
+  HWY_INLINE VU32 gather(std::int64_t offset) const {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i step = _mm512_set1_epi32(static_cast<std::int32_t>(steps_[1]));
+    return VU32{_mm512_i32gather_epi32(_mm512_mullo_epi32(lanes, step), fours_[0] + offset, 1)};
+  }
+#endif
   // Byte `offset` of row 4 * four + step.
   HWY_INLINE const std::uint8_t* at(int four, int step, std::int64_t offset) const {
     return fours_[four] + steps_[step] + offset;
@@ -113,6 +111,19 @@ HWY_INLINE void load_dwords(const RowBlocks& rows, std::int64_t offset, VU32 (&d
 
 #endif
 
+// Bytes [kOffset, kOffset + 4) of every row, of blocks of kBlockBytes.
+template <std::int64_t kOffset, std::int64_t kBlockBytes>
+HWY_INLINE VU32 load_dword(const RowBlocks& rows) {
+#if HWY_TARGET <= HWY_AVX3
+  return rows.gather(kOffset);
+#else
+  constexpr std::int64_t kIndex = kOffset + 16 <= kBlockBytes ? 0 : 3;
+  VU32 dwords[4];
+  load_dwords(rows, kOffset - 4 * kIndex, dwords);
+  return dwords[kIndex];
+#endif
+}
+
 // The f16 in the lower halves of the lanes; what is above must be 0.
 HWY_INLINE V from_half(VU32 bits) {
 #if M2_HAVE_F16_CONVERSION
@@ -126,6 +137,42 @@ HWY_INLINE V from_half(VU32 bits) {
 HWY_INLINE V low_half(VU32 dword) { return from_half(hn::And(dword, hn::Set(DU32(), 0xFFFFU))); }
 HWY_INLINE V high_half(VU32 dword) { return from_half(hn::ShiftRight<16>(dword)); }
 
+#if HWY_TARGET == HWY_AVX3_DL
+
+// For vgf2p8affineqb: bits from kFrom on come to bit kAt of a code of kWidth bits. Where they are
+// its highest, the code gets another zero, 128 for 2^(kWidth - 1), in passing: the highest bit goes
+// to bit 7 and, turned over, to those between.
+template <int kFrom, int kBits, int kAt, int kWidth>
+struct BitMoves {
+  static constexpr bool kTop = kAt + kBits == kWidth;
+  static constexpr std::uint64_t rows() {
+    std::uint64_t result = 0;
+    for (int to = kAt; to < 8; ++to) {
+      const int last = kBits - 1;
+      const int bit = to - kAt < last ? to - kAt : last;
+      if (to - kAt > last && !kTop) break;
+      result |= (std::uint64_t{1} << (kFrom + bit)) << (8 * (7 - to));
+    }
+    return result;
+  }
+  static constexpr int kTurned = kTop ? 0x7F & ~((1 << (kWidth - 1)) - 1) : 0;
+};
+
+template <int kFrom, int kBits, int kAt, int kWidth>
+HWY_INLINE VU32 code_part(VU32 bytes) {
+  using Moves = BitMoves<kFrom, kBits, kAt, kWidth>;
+  const __m512i rows = _mm512_set1_epi64(static_cast<long long>(Moves::rows()));
+  return VU32{_mm512_gf2p8affine_epi64_epi8(bytes.raw, rows, Moves::kTurned)};
+}
+
+// `bits` bits of every byte, from bit `shift` on.
+template <int kShift, int kBits>
+HWY_INLINE VU32 byte_field(VU32 bytes) {
+  return code_part<kShift, kBits, 0, 8>(bytes);
+}
+
+#else
+
 // `bits` bits of every byte, from bit `shift` on.
 template <int kShift, int kBits>
 HWY_INLINE VU32 byte_field(VU32 bytes) {
@@ -133,6 +180,14 @@ HWY_INLINE VU32 byte_field(VU32 bytes) {
   if constexpr (kShift == 0) return hn::And(bytes, mask);
   return hn::And(hn::ShiftRight<kShift>(bytes), mask);
 }
+
+// Bits from kFrom on at bit kAt of a code of kWidth bits.
+template <int kFrom, int kBits, int kAt, int kWidth>
+HWY_INLINE VU32 code_part(VU32 bytes) {
+  return hn::ShiftLeft<kAt>(byte_field<kFrom, kBits>(bytes));
+}
+
+#endif
 
 // Byte `index` of every lane as a number.
 template <int kIndex>
@@ -150,34 +205,26 @@ HWY_INLINE V signed_byte(VU32 dword) {
 }
 
 // Goes through the blocks of up to L rows from front to back. Rows that are not there repeat the
-// last one. Lines of the rows that are multiplied next, in the order of memory, come into the
-// second-level cache meanwhile.
+// last one.
 template <class F>
 class RowCursor {
  public:
   HWY_INLINE RowCursor(const std::uint8_t* first, std::int64_t row_bytes, std::int64_t num_rows,
-                       const std::uint8_t* next_rows, std::uint8_t* copy)
+                       std::uint8_t* copy)
       : bytes_(first),
         row_bytes_(row_bytes),
         num_rows_(num_rows),
-        ahead_(next_rows),
         copy_(copy),
         blocks_(is_whole() ? first : copy, is_whole() ? row_bytes : F::kBlockBytes) {}
 
   template <class Out>
   HWY_INLINE void unpack(std::int64_t group, Out& out) {
-    constexpr std::int64_t kLine = 64;
-    HWY_UNROLL(8)
-    for (std::int64_t at = 0; at < kVectorBytesOfBlock; at += kLine) prefetch(ahead_ + at);
-    ahead_ += kVectorBytesOfBlock;
     if (HWY_UNLIKELY(!is_whole())) copy_block();
     F::unpack(blocks_, group, out);
     if (HWY_LIKELY(is_whole())) blocks_.advance(F::kBlockBytes);
   }
 
  private:
-  static constexpr std::int64_t kVectorBytesOfBlock = kRowVector * F::kBlockBytes;
-
   HWY_INLINE bool is_whole() const { return num_rows_ >= kRowVector; }
   HWY_INLINE void copy_block() {
     for (std::int64_t r = 0; r < kRowVector; ++r) {
@@ -190,7 +237,6 @@ class RowCursor {
   const std::uint8_t* bytes_;
   std::int64_t row_bytes_;
   std::int64_t num_rows_;
-  const std::uint8_t* ahead_;
   std::uint8_t* copy_;  // [kRowVector, kBlockBytes]
   RowBlocks blocks_;
 };

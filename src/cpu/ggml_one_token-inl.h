@@ -8,7 +8,7 @@
 
 #include "cpu/ggml_blocks_256-inl.h"
 #include "cpu/ggml_dot-inl.h"
-#include "cpu/linear-inl.h"
+#include "cpu/strip_stream-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL  // Highway checks for it but does not tell the compiler
@@ -64,21 +64,32 @@ class BlockProduct {
   V offsets_[kGroups][kParts];
 };
 
+// As many lines as a block of L rows has come into the second-level cache.
+template <class F>
+HWY_INLINE void fetch_block(const std::uint8_t*& ahead) {
+  constexpr std::int64_t kBytes = kRowVector * F::kBlockBytes;
+  HWY_UNROLL(8)
+  for (std::int64_t at = 0; at < kBytes; at += kStripLine) prefetch(ahead + at);
+  ahead += kBytes;
+}
+
 // total + the products of the next blocks, as many as the columns that share a scale of the token,
-// or of one that is wider.
+// or of one that is wider. Rows at `ahead` are multiplied next, in the order of memory.
 template <class F>
 HWY_INLINE V add_blocks(RowCursor<F>& cursor, const QuantizedGroup* x, std::int64_t num_blocks,
-                        V total) {
+                        const std::uint8_t*& ahead, V total) {
   const D d;
   if constexpr (F::kBlockCols == kQuantizedCols) {
     V sum = hn::Zero(d);
     for (std::int64_t block = 0; block < num_blocks; ++block) {
+      fetch_block<F>(ahead);
       BlockProduct<F> product(x + block);
       cursor.unpack(0, product);
       sum = product.add_to(sum, 0, 1);
     }
     return hn::MulAdd(sum, hn::Set(d, x->scale), total);
   } else {
+    fetch_block<F>(ahead);
     BlockProduct<F> product(x);
     cursor.unpack(0, product);
     HWY_UNROLL(2)
@@ -92,7 +103,8 @@ HWY_INLINE V add_blocks(RowCursor<F>& cursor, const QuantizedGroup* x, std::int6
 
 // One token: nothing is kept, so nothing is unpacked to memory.
 template <class F>
-void ggml_one_token(const MatmulArgs& args, std::int64_t row_bytes) {
+void ggml_one_token(const MatmulArgs& args) {
+  const std::int64_t row_bytes = args.weight.cols / F::kBlockCols * F::kBlockBytes;
   constexpr std::int64_t kBlocks = F::kBlockCols == kQuantizedCols ? kScaleGroups : 1;
   const std::int64_t num_blocks = args.weight.cols / F::kBlockCols;
   const auto* weight = static_cast<const std::uint8_t*>(args.weight.data);
@@ -100,12 +112,13 @@ void ggml_one_token(const MatmulArgs& args, std::int64_t row_bytes) {
     const std::int64_t rest = args.row_end - row;
     const std::uint8_t* first = weight + row * row_bytes;
     std::uint8_t copy[kRowVector * F::kBlockBytes];
-    RowCursor<F> cursor(first, row_bytes, rest, first + kRowVector * row_bytes, copy);
+    RowCursor<F> cursor(first, row_bytes, rest, copy);
+    const std::uint8_t* ahead = first + kRowVector * row_bytes;
     const QuantizedGroup* x = quantized_row(args, 0);
     V total = hn::Zero(D());
     for (std::int64_t block = 0; block < num_blocks; block += kBlocks) {
       const std::int64_t left = num_blocks - block;
-      total = add_blocks(cursor, x, left < kBlocks ? left : kBlocks, total);
+      total = add_blocks(cursor, x, left < kBlocks ? left : kBlocks, ahead, total);
       x += kBlocks * F::kBlockCols / kQuantizedCols;
     }
     HWY_ALIGN float sums[kRowVector];

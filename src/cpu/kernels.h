@@ -28,8 +28,8 @@ inline constexpr std::int64_t kMaxDirectTokens = 4;
 inline constexpr std::int64_t kMaxTileCols = 6;
 
 /// Rows [row_begin, row_end) of a weight times some rows of the input. Block formats take the
-/// quantised input, strips for more than kMostRowTokens tokens the packed one, all others the plain
-/// one; row_begin of strips is a multiple of 16.
+/// quantised input or, where takes_tiles (cpu/context.h), the packed one, all others the plain one;
+/// row_begin of strips is a multiple of 16.
 struct MatmulArgs {
   WeightView weight;  // [N, K]
   std::int64_t row_begin = 0;
@@ -43,8 +43,9 @@ struct MatmulArgs {
   std::int64_t output_stride = 0;
   bool accumulate = false;
   float* scratch = nullptr;  // [matmul_scratch(K)], aligned to 64 bytes
-  // Optional: strips of the same format and width that are multiplied next, to be fetched early.
-  const void* next_strips = nullptr;
+  // Optional: rows in the same block format, of the same width, that are multiplied next, to be
+  // fetched early.
+  const void* next_rows = nullptr;
 };
 
 /// Floats of scratch that a matmul with `cols` columns needs.

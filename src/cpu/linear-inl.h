@@ -16,7 +16,6 @@
 
 #include "cpu/kernels.h"
 #include "cpu/panel_products-inl.h"
-#include "cpu/strip_matmul-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace m2::cpu::HWY_NAMESPACE {
@@ -298,9 +297,8 @@ void matmul_format(const MatmulArgs& args) {
   matmul_tiled<F>(args);
 }
 
-inline void matmul_own_formats(const MatmulArgs& args) {
-  if (args.num_tokens == 0) return;
-  if (args.weight.block_format != BlockFormat::kNone) return strip_matmul(args);
+// Weights without a block format.
+inline void plain_matmul(const MatmulArgs& args) {
   switch (args.weight.dtype) {
     case DType::kF32:
       return matmul_format<F32Format>(args);

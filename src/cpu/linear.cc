@@ -8,7 +8,8 @@ namespace m2::cpu {
 bool takes_codes(const WeightView& weight) { return weight.block_format != BlockFormat::kNone; }
 
 bool takes_tiles(const WeightView& weight, std::int64_t num_tokens) {
-  return is_strip_format(weight.block_format) && num_tokens > kMostRowTokens;
+  if (!takes_codes(weight)) return false;
+  return num_tokens > (is_strip_format(weight.block_format) ? kMostRowTokens : 1);
 }
 
 TaskRows task_rows(const WeightView& weight) {

@@ -52,14 +52,18 @@ struct Needs {
   TaskRows task_rows;
 };
 
+bool input_takes_tiles(const ExpertWeights& expert, std::int64_t num_tokens) {
+  return takes_tiles(expert.gate, num_tokens) || takes_tiles(expert.up, num_tokens);
+}
+
 Needs needs_of(const MoeExpertsArgs& args, const ExpertGroups& groups) {
   Needs needs;
-  const std::int64_t num_slots = args.topk_ids.num_elements();
-  for (const std::int32_t id : groups.active) {
-    const ExpertWeights& expert = args.experts[static_cast<std::size_t>(id)];
+  for (std::size_t i = 0; i < groups.active.size(); ++i) {
+    const ExpertWeights& expert = args.experts[static_cast<std::size_t>(groups.active[i])];
+    const std::int64_t count = groups.expert_offsets[i + 1] - groups.expert_offsets[i];
     needs.quantized_input |= takes_codes(expert.gate) || takes_codes(expert.up);
-    needs.packed_input |= takes_tiles(expert.gate, num_slots) || takes_tiles(expert.up, num_slots);
-    needs.packed_inner |= takes_tiles(expert.down, num_slots);
+    needs.packed_input |= input_takes_tiles(expert, count);
+    needs.packed_inner |= takes_tiles(expert.down, count);
     (takes_codes(expert.down) ? needs.quantized_inner : needs.plain_inner) = true;
     for (const WeightView* weight : {&expert.gate, &expert.up, &expert.down}) {
       const TaskRows rows = task_rows(*weight);
@@ -92,7 +96,7 @@ class ExpertsCall {
   // inner = act(gate x) * up x: one list of tasks over all experts and row ranges.
   void gate_up() {
     if (needs_.packed_input) {
-      pack([&](std::int64_t first) {
+      pack(input_takes_tiles, [&](std::int64_t first) {
         return PackArgs{.rows = context_.quantized_input.groups(),
                         .input_rows = groups_.slot_tokens.data() + first,
                         .cols = hidden_size_,
@@ -116,7 +120,10 @@ class ExpertsCall {
   // for all tokens, so the sum needs no second pass and no atomics.
   void down() {
     if (needs_.packed_inner) {
-      pack([&](std::int64_t first) {
+      const auto takes = [](const ExpertWeights& expert, std::int64_t num_tokens) {
+        return takes_tiles(expert.down, num_tokens);
+      };
+      pack(takes, [&](std::int64_t first) {
         return PackArgs{.rows = quantized_inner(first),
                         .cols = inner_size_,
                         .output = context_.packed_inner.pass(first)};
@@ -133,13 +140,13 @@ class ExpertsCall {
   }
 
  private:
-  // The slots of every expert that has many, in passes.
-  template <class Args>
-  void pack(const Args& args_from) {
+  // The slots of every expert that takes tiles, in passes.
+  template <class Takes, class Args>
+  void pack(const Takes& takes, const Args& args_from) {
     const auto num_experts = static_cast<std::int64_t>(groups_.active.size());
     context_.lanes.run(num_experts, [&](std::int64_t index, Buffer&) {
       const std::int64_t end = first_slot(index + 1);
-      if (end - first_slot(index) <= kMostRowTokens) return;
+      if (!takes(weights(index), end - first_slot(index))) return;
       for (std::int64_t first = first_slot(index); first < end; first += kPassTokens) {
         PackArgs args = args_from(first);
         args.num_tokens = std::min(kPassTokens, end - first);
@@ -169,12 +176,12 @@ class ExpertsCall {
         .output = gate,
         .output_stride = width,
         .scratch = floats,
-        .next_strips = next_strips(expert.gate, expert.up, begin),
+        .next_rows = next_rows(expert.gate, expert.up, begin),
     };
     context_.kernels.matmul(matmul);
     matmul.weight = expert.up;
     matmul.output = up;
-    matmul.next_strips = nullptr;
+    matmul.next_rows = nullptr;
     context_.kernels.matmul(matmul);
     activate_and_multiply(args_, context_.kernels, up, count * width, gate);
     for (std::int64_t i = 0; i < count; ++i) {
@@ -214,7 +221,7 @@ class ExpertsCall {
           .output = results + first * width,
           .output_stride = width,
           .scratch = floats,
-          .next_strips = next_strips(weight, next, begin),
+          .next_rows = next_rows(weight, next, begin),
       });
     }
     combine(begin, width, results, results + args_.topk_ids.num_elements() * width);
@@ -236,12 +243,12 @@ class ExpertsCall {
   }
 
   // Where the product with `next` begins to read, if its weights are like those before.
-  [[nodiscard]] static const void* next_strips(const WeightView& weight, const WeightView& next,
-                                               std::int64_t row) {
-    if (!is_strip_format(next.block_format)) return nullptr;
-    if (next.block_format != weight.block_format) return nullptr;
-    const StripLayout layout = strip_layout(next.block_format, next.cols);
-    return static_cast<const std::uint8_t*>(next.data) + row / kStripRows * layout.strip_bytes();
+  [[nodiscard]] static const void* next_rows(const WeightView& weight, const WeightView& next,
+                                             std::int64_t row) {
+    if (!takes_codes(next) || next.block_format != weight.block_format) return nullptr;
+    // Whole strips or rows of blocks.
+    return static_cast<const std::uint8_t*>(next.data) +
+           block_matrix_bytes(next.block_format, row, next.cols);
   }
 
   [[nodiscard]] const ExpertWeights& weights(std::int64_t index) const {

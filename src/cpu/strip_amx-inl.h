@@ -1,14 +1,9 @@
-// Strips times many tokens by the matrix unit of Xeons (AMX): 16 tokens by 16 rows by 32 columns in
-// one instruction. Include only from isa/avx3_dl.cc.
+// Weights in block formats times many tokens by the matrix unit of Xeons (AMX): 16 tokens by 16
+// rows by up to 64 columns in one instruction. Include only from isa/avx3_dl.cc.
 //
-// Sums are the same as without it (strip_matmul-inl.h). The unit reads both sides from memory:
-// codes of a block of a pass are spread to signed bytes, and the tokens of a tile (up to 16) lie,
-// for every 128 columns, as
-//
-//   codes   [C, 128] i8
-//   scales  [C] f32 at kTileScales * C
-//
-// with the strides of cpu/token_tiles.h.
+// Sums are the same as without it (strip_matmul-inl.h, ggml_matmul-inl.h). The unit reads both
+// sides from memory: codes of a block of a pass are spread to signed bytes, and the tokens of a
+// tile (up to 16) lie as in cpu/token_tiles.h but for the codes, which are [C, 128] i8.
 #pragma once
 
 #include <hwy/highway.h>
@@ -76,7 +71,7 @@ inline void pack_amx_tokens(const PackArgs& args) {
           __builtin_memcpy(block + c * kScaleCols + i * kQuantizedCols, groups[g + i].codes,
                            kQuantizedCols);
         }
-        __builtin_memcpy(block + kTileScales * size + c * 4, &groups[g].scale, 4);
+        pack_numbers(groups + g, c, size, block);
         block += kTileBytes * size;
       }
     }
@@ -84,66 +79,99 @@ inline void pack_amx_tokens(const PackArgs& args) {
   }
 }
 
-// Lines of codes as signed bytes q, [groups, 8, 64].
-template <Codes kCodes>
-HWY_INLINE void spread_block(const std::uint8_t* from, std::int64_t num_groups, std::uint8_t* to) {
-  for (std::int64_t line = 0; line < num_groups * kGroupLines<kCodes>; ++line) {
-    const __m512i codes = _mm512_loadu_si512(from + line * kStripLine);
-    const __m512i sign = _mm512_set1_epi8(static_cast<char>(128));
-    if constexpr (kCodes == Codes::kNibbles) {
-      const __m512i low = _mm512_xor_si512(spread_nibbles<false>(codes), sign);
-      const __m512i high = _mm512_xor_si512(spread_nibbles<true>(codes), sign);
-      _mm512_store_si512(to + 2 * line * kStripLine, low);
-      _mm512_store_si512(to + (2 * line + 1) * kStripLine, high);
-    } else {
-      _mm512_store_si512(to + line * kStripLine, _mm512_xor_si512(codes, sign));
+// A block of a pass with its codes as signed bytes, [strips, groups, 8, 64] in memory.codes.
+template <Codes kCodes, bool kOneScale>
+HWY_INLINE TileWeights prepare_amx(const StripBlocks<kCodes, kOneScale>& blocks, std::int64_t index,
+                                   const PassMemory& memory) {
+  TileWeights weights = blocks.prepare(index, memory);
+  const __m512i sign = _mm512_set1_epi8(static_cast<char>(128));
+  for (std::int64_t s = 0; s < kPassStrips; ++s) {
+    const std::uint8_t* from = weights.codes + s * weights.code_stride;
+    std::uint8_t* to = memory.codes + s * kBlockBytes;
+    for (std::int64_t line = 0; line < weights.num_groups * kGroupLines<kCodes>; ++line) {
+      const __m512i codes = _mm512_loadu_si512(from + line * kStripLine);
+      if constexpr (kCodes == Codes::kNibbles) {
+        const __m512i low = _mm512_xor_si512(spread_nibbles<false>(codes), sign);
+        const __m512i high = _mm512_xor_si512(spread_nibbles<true>(codes), sign);
+        _mm512_store_si512(to + 2 * line * kStripLine, low);
+        _mm512_store_si512(to + (2 * line + 1) * kStripLine, high);
+      } else {
+        _mm512_store_si512(to + line * kStripLine, _mm512_xor_si512(codes, sign));
+      }
     }
   }
+  weights.codes = memory.codes;
+  return weights;
 }
 
-// Integer sums of 128 columns, [groups, 2 strips, 16 tokens, 16 rows]; one group of all of them
-// where they share a scale.
-template <bool kOneScale>
+template <class F>
+HWY_INLINE TileWeights prepare_amx(const GgmlBlocks<F>& blocks, std::int64_t index,
+                                   const PassMemory& memory) {
+  const TileWeights weights = blocks.prepare(index, memory);
+  if constexpr (F::Coding::kZero != 0) {
+    const __m512i zero = _mm512_set1_epi8(static_cast<char>(F::Coding::kZero));
+    for (std::int64_t s = 0; s < kPassStrips; ++s) {
+      std::uint8_t* codes = memory.codes + s * kBlockBytes;
+      for (std::int64_t line = 0; line < weights.num_groups * kQuads; ++line) {
+        std::uint8_t* at = codes + line * kStripLine;
+        _mm512_store_si512(at, _mm512_sub_epi8(_mm512_load_si512(at), zero));
+      }
+    }
+  }
+  return weights;
+}
+
+// Columns that share a scale, and those of them that one instruction takes.
+template <class Coding>
+constexpr std::int64_t kAmxScaleCols =
+    Coding::kOneScale ? kScaleCols : kQuantizedCols / Coding::kScales;
+template <class Coding>
+constexpr std::int64_t kAmxCols = kAmxScaleCols<Coding> < 64 ? kAmxScaleCols<Coding> : 64;
+
+// Integer sums of 128 columns, [scales of a row, 2 strips, 16 tokens, 16 rows].
+template <class Coding>
 struct AmxDots {
-  alignas(64) std::int32_t dots[kOneScale ? 1 : kScaleGroups][2][kAmxTokens][kStripRows];
+  alignas(64) std::int32_t dots[kScaleCols / kAmxScaleCols<Coding>][2][kAmxTokens][kStripRows];
 };
 
-// Of each group, 32 columns at a time; two groups in registers of their own, so that one need not
-// wait for the other.
+// Of each scale; two of them in registers of their own, so that one need not wait for the other.
+template <class Coding>
 HWY_INLINE void multiply_amx(const std::uint8_t* strips, const std::uint8_t* tokens,
-                             std::int64_t num_groups, AmxDots<false>& out) {
-  constexpr std::int64_t kGroupBytes = kQuantizedCols * kStripRows;
-  for (std::int64_t g = 0; g < num_groups; g += 2) {
-    const std::uint8_t* codes = strips + g * kGroupBytes;
+                             std::int64_t num_scales, AmxDots<Coding>& out) {
+  constexpr std::int64_t kCols = kAmxCols<Coding>;
+  constexpr std::int64_t kBytes = kCols * kStripRows;
+  for (std::int64_t i = 0; i < num_scales; i += 2) {
+    const std::uint8_t* codes = strips + i * kBytes;
     _tile_zero(0);
     _tile_zero(1);
-    _tile_loadd(4, tokens + g * kQuantizedCols, kScaleCols);
+    _tile_loadd(4, tokens + i * kCols, kScaleCols);
     _tile_loadd(6, codes, kStripLine);
     _tile_dpbssd(0, 4, 6);
     _tile_loadd(7, codes + kBlockBytes, kStripLine);
     _tile_dpbssd(1, 4, 7);
-    if (g + 1 < num_groups) {
+    if (i + 1 < num_scales) {
       _tile_zero(2);
       _tile_zero(3);
-      _tile_loadd(5, tokens + (g + 1) * kQuantizedCols, kScaleCols);
-      _tile_loadd(6, codes + kGroupBytes, kStripLine);
+      _tile_loadd(5, tokens + (i + 1) * kCols, kScaleCols);
+      _tile_loadd(6, codes + kBytes, kStripLine);
       _tile_dpbssd(2, 5, 6);
-      _tile_loadd(7, codes + kBlockBytes + kGroupBytes, kStripLine);
+      _tile_loadd(7, codes + kBlockBytes + kBytes, kStripLine);
       _tile_dpbssd(3, 5, 7);
     }
-    _tile_stored(0, out.dots[g][0], kAmxRow);
-    _tile_stored(1, out.dots[g][1], kAmxRow);
-    if (g + 1 < num_groups) {
-      _tile_stored(2, out.dots[g + 1][0], kAmxRow);
-      _tile_stored(3, out.dots[g + 1][1], kAmxRow);
+    _tile_stored(0, out.dots[i][0], kAmxRow);
+    _tile_stored(1, out.dots[i][1], kAmxRow);
+    if (i + 1 < num_scales) {
+      _tile_stored(2, out.dots[i + 1][0], kAmxRow);
+      _tile_stored(3, out.dots[i + 1][1], kAmxRow);
     }
   }
 }
 
-// Of all four groups, 64 columns at a time.
-HWY_INLINE void multiply_amx(const std::uint8_t* strips, const std::uint8_t* tokens, std::int64_t,
-                             AmxDots<true>& out) {
-  constexpr std::int64_t kCols = 64;
+// Of all 128 columns, which share a scale.
+template <class Coding>
+HWY_INLINE void multiply_amx_at_once(const std::uint8_t* strips, const std::uint8_t* tokens,
+                                     AmxDots<Coding>& out) {
+  constexpr std::int64_t kCols = kAmxCols<Coding>;
   _tile_zero(0);
   _tile_zero(1);
   for (std::int64_t col = 0; col < kScaleCols; col += kCols) {
@@ -157,60 +185,80 @@ HWY_INLINE void multiply_amx(const std::uint8_t* strips, const std::uint8_t* tok
   _tile_stored(1, out.dots[0][1], kAmxRow);
 }
 
-// sums[c * kPassRows + row] += the products of a pass and a tile over a block of columns.
-template <bool kOneScale>
-void amx_tile(const TileWeights& weights, std::int64_t size, const std::uint8_t* x, float* sums) {
+// sums [2 strips, 16 rows] += what token c of a tile has in 128 columns, from scale `first` of a
+// row on.
+template <class Coding>
+HWY_INLINE void add_amx_dots(const AmxDots<Coding>& memory, const TileWeights& weights,
+                             std::int64_t first, std::int64_t num_scales, std::int64_t size,
+                             const std::uint8_t* x, std::int64_t c, float* sums) {
   const D d;
-  AmxDots<kOneScale> memory;
+  const V token_scale = hn::Set(d, reinterpret_cast<const float*>(x + kTileScales * size)[c]);
+  for (int s = 0; s < 2; ++s) {
+    V part = hn::Zero(d);
+    for (std::int64_t i = 0; i < num_scales; ++i) {
+      const std::int64_t at = (first + i) * kPassRows + s * kStripRows;
+      const V dot = hn::ConvertTo(d, hn::Load(D32(), memory.dots[i][s][c]));
+      const V scale = hn::Load(d, weights.scales + at);
+      part = Coding::kOneScale ? hn::Mul(dot, scale) : hn::MulAdd(dot, scale, part);
+      if constexpr (Coding::kOffsets) {
+        const auto* halves = reinterpret_cast<const std::int32_t*>(x + kTileHalves * size);
+        const auto* groups = reinterpret_cast<const float*>(x + kTileSums * size);
+        const V sum = sum_of_codes<Coding>(
+            {.offsets = halves + i * size, .sums = groups + i * size}, static_cast<int>(c));
+        part = hn::MulAdd(hn::Load(d, weights.offsets + at), sum, part);
+      }
+    }
+    float* sum = sums + s * kStripRows;
+    hn::Store(hn::MulAdd(part, token_scale, hn::Load(d, sum)), d, sum);
+  }
+}
+
+// sums[c * kPassRows + row] += the products of a pass and a tile over a block of columns.
+template <class Coding>
+void amx_tile(const TileWeights& weights, std::int64_t size, const std::uint8_t* x, float* sums) {
+  constexpr std::int64_t kBlockScales = kScaleCols / kAmxScaleCols<Coding>;
+  AmxDots<Coding> memory;
   for (std::int64_t group = 0; group < weights.num_groups; group += kScaleGroups) {
     const std::int64_t left = weights.num_groups - group;
     const std::int64_t num_groups = left < kScaleGroups ? left : kScaleGroups;
-    for (std::int64_t g = 0; g < num_groups; ++g) fetch_group<kOneScale>(weights, group + g);
-    multiply_amx(weights.codes + group * kQuantizedCols * kStripRows, x, num_groups, memory);
-    const float* scales = weights.scales + (kOneScale ? group / kScaleGroups : group) * kPassRows;
-    const auto* token_scales = reinterpret_cast<const float*>(x + kTileScales * size);
-    const std::int64_t num_scales = kOneScale ? 1 : num_groups;
+    for (std::int64_t g = 0; g < num_groups; ++g) {
+      fetch_group<Coding::kOneScale>(weights, group + g);
+    }
+    const std::uint8_t* codes = weights.codes + group * kQuantizedCols * kStripRows;
+    const std::int64_t num_scales = Coding::kOneScale ? 1 : num_groups * Coding::kScales;
+    if constexpr (Coding::kOneScale) {
+      multiply_amx_at_once<Coding>(codes, x, memory);
+    } else {
+      multiply_amx<Coding>(codes, x, num_scales, memory);
+    }
     for (std::int64_t c = 0; c < size; ++c) {
-      const V token_scale = hn::Set(d, token_scales[c]);
-      for (int s = 0; s < 2; ++s) {
-        V part = hn::Zero(d);
-        for (std::int64_t g = 0; g < num_scales; ++g) {
-          const V dot = hn::ConvertTo(d, hn::Load(D32(), memory.dots[g][s][c]));
-          const V scale = hn::Load(d, scales + g * kPassRows + s * kStripRows);
-          part = kOneScale ? hn::Mul(dot, scale) : hn::MulAdd(dot, scale, part);
-        }
-        float* sum = sums + c * kPassRows + s * kStripRows;
-        hn::Store(hn::MulAdd(part, token_scale, hn::Load(d, sum)), d, sum);
-      }
+      add_amx_dots<Coding>(memory, weights, group / kScaleGroups * kBlockScales, num_scales, size,
+                           x, c, sums + c * kPassRows);
     }
     x += kTileBytes * size;
   }
 }
 
-template <Codes kCodes, bool kOneScale>
-void amx_pass(const MatmulArgs& args, const PassBlocks& blocks, std::int64_t pass,
+// As tile_pass.
+template <class Blocks>
+void amx_pass(const MatmulArgs& args, const Blocks& blocks, std::int64_t pass,
               std::int64_t first_token, std::int64_t num_tokens, const std::uint8_t* x,
               std::int64_t& configured) {
+  using Coding = typename Blocks::Coding;
   const PassMemory memory(args.scratch);
   __builtin_memset(memory.sums, 0,
                    static_cast<std::size_t>(num_tokens * kPassRows) * sizeof(float));
   const TokenTiles tiles(num_tokens, kAmxTokens);
   for (std::int64_t block = 0; block < blocks.per_pass; ++block) {
-    TileWeights weights =
-        prepare_block<kCodes, kOneScale>(blocks, pass * blocks.per_pass + block, memory);
-    for (std::int64_t s = 0; s < kPassStrips; ++s) {
-      spread_block<kCodes>(weights.codes + s * weights.code_stride, weights.num_groups,
-                           memory.codes + s * kBlockBytes);
-    }
-    weights.codes = memory.codes;
+    TileWeights weights = prepare_amx(blocks, pass * blocks.per_pass + block, memory);
     asm volatile("" : : : "memory");  // before the unit reads it
     for (std::int64_t tile = 0, token = 0; tile < tiles.count; ++tile) {
       const std::int64_t size = tiles.size(tile);
-      if (size != configured) configure_amx(size, kOneScale ? 64 : kQuantizedCols);
+      if (size != configured) configure_amx(size, kAmxCols<Coding>);
       configured = size;
       const std::uint8_t* columns = x + token * token_tile_bytes(args.weight.cols) +
-                                    block * (kBlockGroups / kScaleGroups) * kTileBytes * size;
-      amx_tile<kOneScale>(weights, size, columns, memory.sums + token * kPassRows);
+                                    block * (Blocks::kGroups / kScaleGroups) * kTileBytes * size;
+      amx_tile<Coding>(weights, size, columns, memory.sums + token * kPassRows);
       weights.ahead_bytes = 0;
       token += size;
     }
@@ -221,31 +269,35 @@ void amx_pass(const MatmulArgs& args, const PassBlocks& blocks, std::int64_t pas
   }
 }
 
-template <Codes kCodes, bool kOneScale>
+template <class Blocks>
 void amx_matmul_of(const MatmulArgs& args) {
   std::int64_t configured = 0;  // tokens of a tile
-  each_pass(args, [&](const PassBlocks& blocks, std::int64_t pass, std::int64_t token,
-                      std::int64_t count, const std::uint8_t* x) HWY_ATTR {
+  each_pass<Blocks>(args, [&](const Blocks& blocks, std::int64_t pass, std::int64_t token,
+                              std::int64_t count, const std::uint8_t* x) HWY_ATTR {
     if (count < kLeastAmxTokens) {
-      strip_pass<kCodes, kOneScale>(args, blocks, pass, token, count, x);
+      tile_pass(args, blocks, pass, token, count, x);
     } else {
-      amx_pass<kCodes, kOneScale>(args, blocks, pass, token, count, x, configured);
+      amx_pass(args, blocks, pass, token, count, x, configured);
     }
   });
   if (configured != 0) _tile_release();
 }
 
 inline void amx_matmul(const MatmulArgs& args) {
-  if (args.num_tokens <= kMostRowTokens) return matmul(args);
+  if (args.num_tokens < kLeastAmxTokens) return matmul(args);
   switch (args.weight.block_format) {
-    case BlockFormat::kInt8G32:
-      return amx_matmul_of<Codes::kBytes, false>(args);
-    case BlockFormat::kInt4G32:
-      return amx_matmul_of<Codes::kNibbles, false>(args);
-    case BlockFormat::kInt4G128:
-      return amx_matmul_of<Codes::kNibbles, true>(args);
-    default:
+    case BlockFormat::kNone:
       return matmul(args);
+    case BlockFormat::kInt8G32:
+      return amx_matmul_of<StripBlocks<Codes::kBytes, false>>(args);
+    case BlockFormat::kInt4G32:
+      return amx_matmul_of<StripBlocks<Codes::kNibbles, false>>(args);
+    case BlockFormat::kInt4G128:
+      return amx_matmul_of<StripBlocks<Codes::kNibbles, true>>(args);
+    default:
+      return with_ggml_format(args.weight.block_format, [&](auto tag) HWY_ATTR {
+        amx_matmul_of<GgmlBlocks<decltype(tag)>>(args);
+      });
   }
 }
 

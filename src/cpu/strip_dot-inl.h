@@ -19,8 +19,8 @@ HWY_PUSH_ATTRIBUTES("avx512vnni,gfni")
 namespace m2::cpu::HWY_NAMESPACE {
 
 /// What a line holds for each row; kWideCodes is what becomes of nibbles for many tokens.
-/// Dot<codes> are products with the columns of a token; where it kRunsOn, its sums may go on over
-/// several groups, with the sum of their offsets.
+/// Dot<codes> are products with the columns of a token, a quad at a time; where it kRunsOn, its
+/// sums may go on over several groups, with the sum of their offsets.
 enum class Codes {
   kBytes,       // a quad of codes q + 128
   kNibbles,     // two quads of codes q + 8, the first in the low halves of the bytes
@@ -35,7 +35,7 @@ constexpr std::int64_t kVectorBytes = 4 * kRowVector;
 constexpr std::int64_t kQuads = kQuantizedCols / 4;  // of a group
 
 template <Codes kCodes>
-constexpr std::int64_t kLineQuads = kCodes == Codes::kNibbles ? 2 : 1;
+constexpr std::int64_t kCodeQuads = kCodes == Codes::kNibbles ? 2 : 1;  // of a line
 
 HWY_INLINE std::int32_t load_quad(const std::int8_t* codes) {
   std::int32_t quad;
@@ -66,8 +66,9 @@ HWY_INLINE __m512i spread_nibbles(__m512i codes) {
 template <Codes kCodes>
 struct Dot {
   static constexpr bool kRunsOn = true;
+  static constexpr std::int64_t kLineQuads = kCodeQuads<kCodes>;
   struct Weights {
-    __m512i quads[kLineQuads<kCodes>];
+    __m512i quads[kLineQuads];
   };
   __m512i sum;
 
@@ -83,7 +84,8 @@ struct Dot {
   }
 
   HWY_INLINE void add(const Weights& weights, std::int64_t quad, const std::int8_t* x) {
-    sum = _mm512_dpbusd_epi32(sum, weights.quads[quad], _mm512_set1_epi32(load_quad(x)));
+    sum =
+        _mm512_dpbusd_epi32(sum, weights.quads[quad % kLineQuads], _mm512_set1_epi32(load_quad(x)));
   }
 
   HWY_INLINE V32 finish(std::int32_t) const { return V32{sum}; }
@@ -141,6 +143,7 @@ HWY_INLINE Bits multiply_words(Bits a, Bits b) { return _mm_madd_epi16(a, b); }
 template <Codes kCodes>
 struct Dot {
   static constexpr bool kRunsOn = false;
+  static constexpr std::int64_t kLineQuads = kCodeQuads<kCodes>;
   static constexpr int kParts = kCodes == Codes::kSmallBytes ? 1 : 2;
   static constexpr int kSums = kCodes == Codes::kBytes ? 2 : 1;
   struct Weights {
@@ -167,7 +170,7 @@ struct Dot {
       sums[0] = add_words(sums[0], multiply_bytes(weights.parts[0], columns));
       sums[1] = add_words(sums[1], multiply_bytes(weights.parts[1], columns));
     } else {
-      sums[0] = add_words(sums[0], multiply_bytes(weights.parts[quad], columns));
+      sums[0] = add_words(sums[0], multiply_bytes(weights.parts[quad % kLineQuads], columns));
     }
   }
 
@@ -189,8 +192,9 @@ constexpr int kWideBias = 120;
 template <Codes kCodes>
 struct Dot {
   static constexpr bool kRunsOn = true;
+  static constexpr std::int64_t kLineQuads = kCodeQuads<kCodes>;
   struct Weights {
-    int8x16_t quads[kLineQuads<kCodes>];
+    int8x16_t quads[kLineQuads];
   };
   int32x4_t sum;
 
@@ -210,8 +214,9 @@ struct Dot {
 
   HWY_INLINE void add(const Weights& weights, std::int64_t quad, const std::int8_t* x) {
     const int8x16_t columns = vreinterpretq_s8_s32(vdupq_n_s32(load_quad(x)));
-    const int16x8_t low = vmull_s8(vget_low_s8(weights.quads[quad]), vget_low_s8(columns));
-    const int16x8_t high = vmull_high_s8(weights.quads[quad], columns);
+    const int16x8_t low =
+        vmull_s8(vget_low_s8(weights.quads[quad % kLineQuads]), vget_low_s8(columns));
+    const int16x8_t high = vmull_high_s8(weights.quads[quad % kLineQuads], columns);
     sum = vpadalq_s16(sum, vpaddq_s16(low, high));
   }
 
@@ -227,10 +232,11 @@ constexpr int kWideBias = 120;
 template <Codes kCodes>
 struct Dot {
   static constexpr bool kRunsOn = true;
+  static constexpr std::int64_t kLineQuads = kCodeQuads<kCodes>;
   static_assert(kLanes == 1);
   static constexpr int kZero = kCodes == Codes::kBytes ? 128 : 8;
   struct Weights {
-    std::int8_t quads[kLineQuads<kCodes>][4];
+    std::int8_t quads[kLineQuads][4];
   };
   std::int32_t sum;
 
@@ -249,7 +255,7 @@ struct Dot {
   }
 
   HWY_INLINE void add(const Weights& weights, std::int64_t quad, const std::int8_t* x) {
-    for (int i = 0; i < 4; ++i) sum += weights.quads[quad][i] * x[i];
+    for (int i = 0; i < 4; ++i) sum += weights.quads[quad % kLineQuads][i] * x[i];
   }
 
   HWY_INLINE V32 finish(std::int32_t) const { return hn::Set(D32(), sum); }

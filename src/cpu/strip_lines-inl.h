@@ -21,7 +21,7 @@ constexpr std::int64_t kScaleBytes = kStripRows * 2;  // of a group of a strip
 
 // Lines of codes of 32 columns.
 template <Codes kCodes>
-constexpr std::int64_t kGroupLines = kQuads / kLineQuads<kCodes>;
+constexpr std::int64_t kGroupLines = kQuads / kCodeQuads<kCodes>;
 
 struct Strips {
   const std::uint8_t* first;  // strip
@@ -59,20 +59,21 @@ struct TileColumns {
   }
 };
 
-// dots[r][c] += a group of the vector of rows that begins at codes[r] times that of token c.
-template <Codes kCodes, int R, int C, class Columns>
-HWY_INLINE void multiply_group(const std::uint8_t* const (&codes)[R], const Columns& columns,
-                               Dot<kCodes> (&dots)[R][C]) {
+// dots[r][c] += some quads of the vector of rows that begins at codes[r] times those of token c.
+template <std::int64_t kNumQuads, class Product, int R, int C, class Columns>
+HWY_INLINE void multiply_quads(const std::uint8_t* const (&codes)[R], const Columns& columns,
+                               Product (&dots)[R][C]) {
+  constexpr std::int64_t kLine = Product::kLineQuads;
   HWY_UNROLL(8)
-  for (std::int64_t line = 0; line < kGroupLines<kCodes>; ++line) {
-    typename Dot<kCodes>::Weights weights[R];
+  for (std::int64_t line = 0; line < kNumQuads / kLine; ++line) {
+    typename Product::Weights weights[R];
     HWY_UNROLL(4)
-    for (int r = 0; r < R; ++r) weights[r] = Dot<kCodes>::load(codes[r] + line * kStripLine);
+    for (int r = 0; r < R; ++r) weights[r] = Product::load(codes[r] + line * kStripLine);
     HWY_UNROLL(2)
-    for (std::int64_t quad = 0; quad < kLineQuads<kCodes>; ++quad) {
+    for (std::int64_t quad = line * kLine; quad < (line + 1) * kLine; ++quad) {
       HWY_UNROLL(12)
       for (int c = 0; c < C; ++c) {
-        const std::int8_t* x = columns.quad(line * kLineQuads<kCodes> + quad, c);
+        const std::int8_t* x = columns.quad(quad, c);
         HWY_UNROLL(4)
         for (int r = 0; r < R; ++r) dots[r][c].add(weights[r], quad, x);
       }

@@ -16,7 +16,7 @@ namespace m2::cpu::HWY_NAMESPACE {
 template <Codes kCodes, bool kOneScale>
 void strip_matmul_of(const MatmulArgs& args) {
   if (args.num_tokens <= kMostRowTokens) return strip_stream<kCodes, kOneScale>(args);
-  strip_tiles<kCodes, kOneScale>(args);
+  multiply_tiles<StripBlocks<kCodes, kOneScale>>(args);
 }
 
 // row_begin is a multiple of 16.

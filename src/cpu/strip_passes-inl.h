@@ -41,27 +41,30 @@ HWY_INLINE void widen_line(const std::uint8_t* from, std::uint8_t* to) {
 struct PassMemory {
   float* sums;          // [kPassTokens, kPassRows]
   float* scales;        // [kBlockGroups, kPassRows]
-  std::uint8_t* codes;  // [kPassStrips, kBlockBytes], where nibbles are widened
+  float* offsets;       // the same
+  std::uint8_t* codes;  // [kPassStrips, kBlockBytes], where they are unpacked
 
   HWY_INLINE explicit PassMemory(float* memory)
       : sums(memory),
         scales(sums + kPassTokens * kPassRows),
-        codes(reinterpret_cast<std::uint8_t*>(scales + kBlockGroups * kPassRows)) {}
+        offsets(scales + kBlockGroups * kPassRows),
+        codes(reinterpret_cast<std::uint8_t*>(offsets + kBlockGroups * kPassRows)) {}
 };
 
 // The blocks of a product in the order in which they are multiplied: those of a pass, then those of
 // the next.
 struct PassBlocks {
-  const Strips& strips;
+  Strips strips;
   std::int64_t num_strips;
   const std::uint8_t* next;  // strips that are multiplied after these, or null
   std::int64_t per_pass;
 
-  HWY_INLINE PassBlocks(const Strips& all, std::int64_t count, const void* after)
-      : strips(all),
-        num_strips(count),
-        next(static_cast<const std::uint8_t*>(after)),
-        per_pass((all.num_groups + kBlockGroups - 1) / kBlockGroups) {}
+  // Whether these are the last tokens that meet the weights.
+  HWY_INLINE PassBlocks(const MatmulArgs& args, bool last)
+      : strips(strips_of(args.weight, args.row_begin)),
+        num_strips((args.row_end - args.row_begin + kStripRows - 1) / kStripRows),
+        next(last ? static_cast<const std::uint8_t*>(args.next_rows) : strips.first),
+        per_pass((strips.num_groups + kBlockGroups - 1) / kBlockGroups) {}
 
   // The first strip of a block's pass.
   HWY_INLINE const std::uint8_t* pass(std::int64_t index) const {
@@ -117,6 +120,7 @@ HWY_INLINE TileWeights prepare_block(const PassBlocks& blocks, std::int64_t inde
       .codes = base + group * strips.group_bytes,
       .code_stride = partner,
       .scales = memory.scales,
+      .offsets = nullptr,
       .num_groups = num_groups,
       .ahead = ahead + ahead_group * strips.group_bytes,
       .ahead_scales = ahead + strips.code_bytes + ahead_group / kPerScale * kScaleBytes,
@@ -138,23 +142,33 @@ HWY_INLINE TileWeights prepare_block(const PassBlocks& blocks, std::int64_t inde
   return weights;
 }
 
-// Up to kPassTokens tokens, whose tiles begin at x, and up to kPassStrips strips.
+// Blocks for tile_pass.
 template <Codes kCodes, bool kOneScale>
-void strip_pass(const MatmulArgs& args, const PassBlocks& blocks, std::int64_t pass,
-                std::int64_t first_token, std::int64_t num_tokens, const std::uint8_t* x) {
-  constexpr Codes kKernelCodes = kCodes == Codes::kNibbles ? kWideCodes : kCodes;
+struct StripBlocks : PassBlocks {
+  using Coding = StripCoding<kCodes == Codes::kNibbles ? kWideCodes : kCodes, kOneScale>;
+  static constexpr std::int64_t kGroups = kBlockGroups;
+  HWY_INLINE StripBlocks(const MatmulArgs& args, bool last) : PassBlocks(args, last) {}
+
+  HWY_INLINE TileWeights prepare(std::int64_t index, const PassMemory& memory) const {
+    return prepare_block<kCodes, kOneScale>(*this, index, memory);
+  }
+};
+
+// Up to kPassTokens tokens, whose tiles begin at x, and kPassRows rows.
+template <class Blocks>
+void tile_pass(const MatmulArgs& args, const Blocks& blocks, std::int64_t pass,
+               std::int64_t first_token, std::int64_t num_tokens, const std::uint8_t* x) {
   const PassMemory memory(args.scratch);
   __builtin_memset(memory.sums, 0,
                    static_cast<std::size_t>(num_tokens * kPassRows) * sizeof(float));
   const TokenTiles tiles(num_tokens, kMostTileTokens);
   for (std::int64_t block = 0; block < blocks.per_pass; ++block) {
-    TileWeights weights =
-        prepare_block<kCodes, kOneScale>(blocks, pass * blocks.per_pass + block, memory);
+    TileWeights weights = blocks.prepare(pass * blocks.per_pass + block, memory);
     for (std::int64_t tile = 0, token = 0; tile < tiles.count; ++tile) {
       const std::int64_t size = tiles.size(tile);
       const std::uint8_t* columns = x + token * token_tile_bytes(args.weight.cols) +
-                                    block * (kBlockGroups / kScaleGroups) * kTileBytes * size;
-      strip_tile_of<kKernelCodes, kOneScale, kMostTileTokens>(size, weights, columns,
+                                    block * (Blocks::kGroups / kScaleGroups) * kTileBytes * size;
+      strip_tile_of<typename Blocks::Coding, kMostTileTokens>(size, weights, columns,
                                                               memory.sums + token * kPassRows);
       weights.ahead_bytes = 0;
       token += size;
@@ -166,29 +180,27 @@ void strip_pass(const MatmulArgs& args, const PassBlocks& blocks, std::int64_t p
   }
 }
 
-// Calls body(blocks, pass, first token, number of tokens, their tiles) for every pass over the
-// strips with every pass of tokens.
-template <class Body>
+// Calls body(blocks, pass, first token, number of tokens, their tiles) for every pass over the rows
+// with every pass of tokens.
+template <class Blocks, class Body>
 HWY_INLINE void each_pass(const MatmulArgs& args, const Body& body) {
-  const Strips strips = strips_of(args.weight, args.row_begin);
-  const std::int64_t num_strips = (args.row_end - args.row_begin + kStripRows - 1) / kStripRows;
+  const std::int64_t num_passes = (args.row_end - args.row_begin + kPassRows - 1) / kPassRows;
   for (std::int64_t token = 0; token < args.num_tokens; token += kPassTokens) {
     const std::int64_t rest = args.num_tokens - token;
     const bool last = rest <= kPassTokens;
-    const PassBlocks blocks(strips, num_strips, last ? args.next_strips : strips.first);
+    const Blocks blocks(args, last);
     const std::uint8_t* x = args.packed_input + token * token_tile_bytes(args.weight.cols);
-    for (std::int64_t pass = 0; pass * kPassStrips < num_strips; ++pass) {
+    for (std::int64_t pass = 0; pass < num_passes; ++pass) {
       body(blocks, pass, token, last ? rest : kPassTokens, x);
     }
   }
 }
 
-template <Codes kCodes, bool kOneScale>
-void strip_tiles(const MatmulArgs& args) {
-  each_pass(args, [&](const PassBlocks& blocks, std::int64_t pass, std::int64_t token,
-                      std::int64_t count, const std::uint8_t* x) HWY_ATTR {
-    strip_pass<kCodes, kOneScale>(args, blocks, pass, token, count, x);
-  });
+template <class Blocks>
+void multiply_tiles(const MatmulArgs& args) {
+  each_pass<Blocks>(args, [&](const Blocks& blocks, std::int64_t pass, std::int64_t token,
+                              std::int64_t count, const std::uint8_t* x)
+                              HWY_ATTR { tile_pass(args, blocks, pass, token, count, x); });
 }
 
 }  // namespace m2::cpu::HWY_NAMESPACE

@@ -84,7 +84,7 @@ HWY_INLINE void stream_block(const StreamBlock& block, const QuantizedGroup* con
         for (int r = 0; r < R; ++r) dots[r][c].start(x[c]->offset);
       }
     }
-    multiply_group<kCodes, R, C>(codes, RowColumns{x}, dots);
+    multiply_quads<kQuads>(codes, RowColumns{x}, dots);
     for (int r = 0; r < R && !kRunsOn; ++r) {
       V scale[1];
       if (!kOneScale) {

@@ -19,14 +19,26 @@ namespace m2::cpu::HWY_NAMESPACE {
 #if HWY_TARGET == HWY_AVX3_DL
 constexpr std::int64_t kPassStrips = 2;
 constexpr int kMostTileTokens = 12;
-template <Codes kCodes>
-constexpr int kTileVectors = 2;
 #else
 constexpr std::int64_t kPassStrips = 1;
 constexpr int kMostTileTokens = 4;
-template <Codes kCodes>
-constexpr int kTileVectors = kCodes == Codes::kBytes || kStripVectors == 1 ? 1 : 2;
 #endif
+
+// How prepared weights are coded: Product multiplies their quads (strip_dot-inl.h); kScales is the
+// number of scales of 32 columns, kOffsets whether there is an offset beside each, kOneScale
+// whether 128 columns share one; kVectors of rows are a tile.
+template <Codes kCodes, bool kShared>
+struct StripCoding {
+  using Product = Dot<kCodes>;
+  static constexpr int kScales = 1;
+  static constexpr bool kOffsets = false;
+  static constexpr bool kOneScale = kShared;
+#if HWY_TARGET == HWY_AVX3_DL
+  static constexpr int kVectors = 2;
+#else
+  static constexpr int kVectors = kCodes == Codes::kBytes || kStripVectors == 1 ? 1 : 2;
+#endif
+};
 constexpr std::int64_t kPassRows = kPassStrips * kStripRows;
 constexpr std::int64_t kBlockGroups = 16;  // 512 columns
 constexpr std::int64_t kBlockBytes = kBlockGroups * kQuantizedCols * kStripRows;
@@ -45,12 +57,28 @@ struct TokenTiles {
   HWY_INLINE std::int64_t size(std::int64_t tile) const { return least + (tile < larger ? 1 : 0); }
 };
 
+// What is behind the codes of token c of a tile, of 128 columns.
+HWY_INLINE void pack_numbers(const QuantizedGroup* groups, std::int64_t c, std::int64_t size,
+                             std::uint8_t* out) {
+  std::int32_t total = 0;
+  for (std::int64_t g = 0; g < kScaleGroups; ++g) {
+    const std::int32_t halves[2] = {groups[g].first_offset,
+                                    groups[g].offset - groups[g].first_offset};
+    __builtin_memcpy(out + kTileOffsets * size + (g * size + c) * 4, &groups[g].offset, 4);
+    __builtin_memcpy(out + kTileHalves * size + (2 * g * size + c) * 4, &halves[0], 4);
+    __builtin_memcpy(out + kTileHalves * size + ((2 * g + 1) * size + c) * 4, &halves[1], 4);
+    __builtin_memcpy(out + kTileSums * size + (g * size + c) * 4, &groups[g].sum, 4);
+    total += groups[g].offset;
+  }
+  __builtin_memcpy(out + kTileSumOffset * size + c * 4, &total, 4);
+  __builtin_memcpy(out + kTileScales * size + c * 4, &groups->scale, 4);
+}
+
 HWY_INLINE void pack_tile(const QuantizedGroup* const* rows, std::int64_t size,
                           std::int64_t num_blocks, std::uint8_t* out) {
   for (std::int64_t block = 0; block < num_blocks; ++block) {
     for (std::int64_t c = 0; c < size; ++c) {
       const QuantizedGroup* groups = rows[c] + block * kScaleGroups;
-      std::int32_t total = 0;
       for (std::int64_t g = 0; g < kScaleGroups; ++g) {
         std::int32_t quads[kQuads];
         __builtin_memcpy(quads, groups[g].codes, sizeof(quads));
@@ -58,11 +86,8 @@ HWY_INLINE void pack_tile(const QuantizedGroup* const* rows, std::int64_t size,
         for (std::int64_t quad = 0; quad < kQuads; ++quad) {
           __builtin_memcpy(to + quad * size * 4, quads + quad, 4);
         }
-        __builtin_memcpy(out + kTileOffsets * size + (g * size + c) * 4, &groups[g].offset, 4);
-        total += groups[g].offset;
       }
-      __builtin_memcpy(out + kTileSumOffset * size + c * 4, &total, 4);
-      __builtin_memcpy(out + kTileScales * size + c * 4, &groups->scale, 4);
+      pack_numbers(groups, c, size, out);
     }
     out += kTileBytes * size;
   }
@@ -85,16 +110,17 @@ inline void pack_tokens(const PackArgs& args) {
   }
 }
 
-// A block of the strips of a pass: codes as the kernel takes them, and scales.
+// Weights of the rows of a pass, a block of columns, as the kernel takes them.
 struct TileWeights {
   const std::uint8_t* codes;  // of the first vector
   std::int64_t code_stride;   // from strip to strip
-  const float* scales;        // [groups or blocks of 128 columns, kPassRows]
+  const float* scales;        // [scales of a row, kPassRows]
+  const float* offsets;       // the same, where there are any
   std::int64_t num_groups;
   // What comes into the cache beside a group of this block: one of a block that is multiplied
   // later.
   const std::uint8_t* ahead;         // of the first strip
-  const std::uint8_t* ahead_scales;  // the same
+  const std::uint8_t* ahead_scales;  // the same; null where they lie among the codes
   std::int64_t ahead_stride;         // from strip to strip
   std::int64_t ahead_bytes;          // from group to group; 0: nothing
 };
@@ -104,34 +130,18 @@ template <bool kOneScale>
 HWY_INLINE void fetch_group(const TileWeights& weights, std::int64_t group) {
   if (weights.ahead_bytes == 0) return;
   const std::uint8_t* ahead = weights.ahead + group * weights.ahead_bytes;
-  const std::uint8_t* scales =
-      weights.ahead_scales + group * kScaleBytes / (kOneScale ? kScaleGroups : 1);
+  const std::int64_t scale = group * kScaleBytes / (kOneScale ? kScaleGroups : 1);
   for (std::int64_t s = 0; s < kPassStrips; ++s) {
     for (std::int64_t i = 0; i < weights.ahead_bytes; i += kStripLine) prefetch(ahead + i);
-    prefetch(scales);
-    ahead += weights.ahead_stride;
-    scales += weights.ahead_stride;
-  }
-}
-
-// parts[r][c] += dots[r][c] * scales[r].
-template <Codes kCodes, int R, int C>
-HWY_INLINE void add_scaled_dots(const Dot<kCodes> (&dots)[R][C], const float* scales,
-                                const std::int32_t* offsets, float (&parts)[R][C][kRowVector]) {
-  const D d;
-  HWY_UNROLL(4)
-  for (int r = 0; r < R; ++r) {
-    const V scale = hn::LoadU(d, scales + r * kRowVector);
-    HWY_UNROLL(12)
-    for (int c = 0; c < C; ++c) {
-      const V dot = hn::ConvertTo(d, dots[r][c].finish(offsets[c]));
-      hn::Store(hn::MulAdd(dot, scale, hn::Load(d, parts[r][c])), d, parts[r][c]);
+    if (weights.ahead_scales != nullptr) {
+      prefetch(weights.ahead_scales + s * weights.ahead_stride + scale);
     }
+    ahead += weights.ahead_stride;
   }
 }
 
-template <Codes kCodes, int R, int C>
-HWY_INLINE void start_dots(const std::int32_t* offsets, Dot<kCodes> (&dots)[R][C]) {
+template <class Product, int R, int C>
+HWY_INLINE void start_dots(const std::int32_t* offsets, Product (&dots)[R][C]) {
   HWY_UNROLL(12)
   for (int c = 0; c < C; ++c) {
     HWY_UNROLL(4)
@@ -155,31 +165,82 @@ HWY_INLINE void add_parts(const float (&parts)[R][C][kRowVector], const float* s
   }
 }
 
+// The columns that have a scale of their own, some tokens.
+struct TileGroup {
+  std::int64_t scale;  // of those of a row
+  const std::int8_t* columns;
+  const std::int32_t* offsets;  // [C]
+  const float* sums;            // [C], of whole groups
+};
+
+// What the codes of token c sum to.
+template <class Coding>
+HWY_INLINE V sum_of_codes(const TileGroup& group, int c) {
+  if constexpr (Coding::kScales == 1) return hn::Set(D(), group.sums[c]);
+  return hn::Set(D(), static_cast<float>(group.offsets[c]) * (-1.0F / 128.0F));
+}
+
+// parts[r][c] += the products, scaled, and the offsets of the weights.
+template <class Coding, int R, int C>
+HWY_INLINE void add_group(const TileWeights& weights, const std::uint8_t* const (&rows)[R],
+                          const TileGroup& group, float (&parts)[R][C][kRowVector]) {
+  using Product = typename Coding::Product;
+  constexpr std::int64_t kScaleQuads = kQuads / Coding::kScales;
+  const D d;
+  const std::uint8_t* codes[R];
+  HWY_UNROLL(4)
+  for (int r = 0; r < R; ++r) {
+    codes[r] = rows[r] + group.scale * (kScaleQuads / Product::kLineQuads) * kStripLine;
+  }
+  Product dots[R][C];
+  start_dots(group.offsets, dots);
+  multiply_quads<kScaleQuads>(codes, TileColumns<C>{group.columns}, dots);
+  HWY_UNROLL(4)
+  for (int r = 0; r < R; ++r) {
+    const std::int64_t at = group.scale * kPassRows + r * kRowVector;
+    const V scale = hn::LoadU(d, weights.scales + at);
+    V offset = hn::Zero(d);
+    if constexpr (Coding::kOffsets) offset = hn::LoadU(d, weights.offsets + at);
+    HWY_UNROLL(12)
+    for (int c = 0; c < C; ++c) {
+      const V dot = hn::ConvertTo(d, dots[r][c].finish(group.offsets[c]));
+      V part = hn::MulAdd(dot, scale, hn::Load(d, parts[r][c]));
+      if constexpr (Coding::kOffsets)
+        part = hn::MulAdd(offset, sum_of_codes<Coding>(group, c), part);
+      hn::Store(part, d, parts[r][c]);
+    }
+  }
+}
+
 // Up to four groups of 32 columns, each with scales of its own.
-template <Codes kCodes, int R, int C>
+template <class Coding, int R, int C>
 HWY_INLINE void tile_block(const TileWeights& weights, std::int64_t first, std::int64_t num_groups,
                            const std::uint8_t* const (&rows)[R], const std::uint8_t* x,
                            float* sums) {
+  constexpr std::int64_t kScales = Coding::kScales;
+  const auto* offsets =
+      reinterpret_cast<const std::int32_t*>(x + (kScales == 1 ? kTileOffsets : kTileHalves) * C);
   HWY_ALIGN float parts[R][C][kRowVector] = {};
   for (std::int64_t g = 0; g < num_groups; ++g) {
-    const std::int64_t group = first + g;
-    const std::uint8_t* codes[R];
-    HWY_UNROLL(4)
-    for (int r = 0; r < R; ++r) codes[r] = rows[r] + group * kGroupLines<kCodes> * kStripLine;
-    fetch_group<false>(weights, group);
-    const auto* offsets = reinterpret_cast<const std::int32_t*>(x + kTileOffsets * C) + g * C;
-    Dot<kCodes> dots[R][C];
-    start_dots<kCodes, R, C>(offsets, dots);
-    const auto* columns = reinterpret_cast<const std::int8_t*>(x) + g * kQuantizedCols * C;
-    multiply_group<kCodes, R, C>(codes, TileColumns<C>{columns}, dots);
-    add_scaled_dots<kCodes, R, C>(dots, weights.scales + group * kPassRows, offsets, parts);
+    fetch_group<false>(weights, first + g);
+    HWY_UNROLL(2)
+    for (std::int64_t half = 0; half < kScales; ++half) {
+      const std::int64_t index = g * kScales + half;
+      add_group<Coding, R, C>(weights, rows,
+                              {.scale = first * kScales + index,
+                               .columns = reinterpret_cast<const std::int8_t*>(x) +
+                                          index * (kQuantizedCols / kScales) * C,
+                               .offsets = offsets + index * C,
+                               .sums = reinterpret_cast<const float*>(x + kTileSums * C) + g * C},
+                              parts);
+    }
   }
   add_parts<R, C>(parts, reinterpret_cast<const float*>(x + kTileScales * C), sums);
 }
 
 // totals[r][c] += dots[r][c].
-template <Codes kCodes, int R, int C>
-HWY_INLINE void add_dots(const Dot<kCodes> (&dots)[R][C], const std::int32_t* offsets,
+template <class Product, int R, int C>
+HWY_INLINE void add_dots(const Product (&dots)[R][C], const std::int32_t* offsets,
                          std::int32_t (&totals)[R][C][kRowVector]) {
   const D32 d32;
   HWY_UNROLL(4)
@@ -210,28 +271,28 @@ HWY_INLINE void add_totals(const V32 (&totals)[R][C], const float* row_scales, c
 }
 
 // Four groups of 32 columns that share their scales.
-template <Codes kCodes, int R, int C>
+template <class Coding, int R, int C>
 HWY_INLINE void tile_block_of_one_scale(const TileWeights& weights, std::int64_t first,
                                         const std::uint8_t* const (&rows)[R], const std::uint8_t* x,
                                         float* sums) {
-  constexpr bool kRunsOn = Dot<kCodes>::kRunsOn;
+  using Product = typename Coding::Product;
+  constexpr bool kRunsOn = Product::kRunsOn;
   HWY_ALIGN std::int32_t memory[R][C][kRowVector] = {};
-  Dot<kCodes> dots[R][C];
-  if (kRunsOn) {
-    const std::uint8_t* offsets = x + kTileSumOffset * C;
-    start_dots<kCodes, R, C>(reinterpret_cast<const std::int32_t*>(offsets), dots);
-  }
+  Product dots[R][C];
+  if (kRunsOn) start_dots(reinterpret_cast<const std::int32_t*>(x + kTileSumOffset * C), dots);
   for (std::int64_t g = 0; g < kScaleGroups; ++g) {
     const std::int64_t group = first + g;
     const std::uint8_t* codes[R];
     HWY_UNROLL(4)
-    for (int r = 0; r < R; ++r) codes[r] = rows[r] + group * kGroupLines<kCodes> * kStripLine;
+    for (int r = 0; r < R; ++r) {
+      codes[r] = rows[r] + group * (kQuads / Product::kLineQuads) * kStripLine;
+    }
     fetch_group<true>(weights, group);
     const auto* offsets = reinterpret_cast<const std::int32_t*>(x + kTileOffsets * C) + g * C;
-    if (!kRunsOn) start_dots<kCodes, R, C>(offsets, dots);
+    if (!kRunsOn) start_dots(offsets, dots);
     const auto* columns = reinterpret_cast<const std::int8_t*>(x) + g * kQuantizedCols * C;
-    multiply_group<kCodes, R, C>(codes, TileColumns<C>{columns}, dots);
-    if (!kRunsOn) add_dots<kCodes, R, C>(dots, offsets, memory);
+    multiply_quads<kQuads>(codes, TileColumns<C>{columns}, dots);
+    if (!kRunsOn) add_dots(dots, offsets, memory);
   }
   V32 totals[R][C];
   HWY_UNROLL(4)
@@ -247,7 +308,7 @@ HWY_INLINE void tile_block_of_one_scale(const TileWeights& weights, std::int64_t
 
 // sums[c * kPassRows + row] += the products of R vectors of rows and a tile of C tokens over a
 // block of columns.
-template <Codes kCodes, bool kOneScale, int R, int C>
+template <class Coding, int R, int C>
 HWY_INLINE void strip_tile(const TileWeights& weights, const std::uint8_t* x, float* sums) {
   const std::uint8_t* rows[R];
   HWY_UNROLL(4)
@@ -256,11 +317,11 @@ HWY_INLINE void strip_tile(const TileWeights& weights, const std::uint8_t* x, fl
         weights.codes + r / kStripVectors * weights.code_stride + r % kStripVectors * kVectorBytes;
   }
   for (std::int64_t group = 0; group < weights.num_groups; group += kScaleGroups) {
-    if constexpr (kOneScale) {
-      tile_block_of_one_scale<kCodes, R, C>(weights, group, rows, x, sums);
+    if constexpr (Coding::kOneScale) {
+      tile_block_of_one_scale<Coding, R, C>(weights, group, rows, x, sums);
     } else {
       const std::int64_t left = weights.num_groups - group;
-      tile_block<kCodes, R, C>(weights, group, left < kScaleGroups ? left : kScaleGroups, rows, x,
+      tile_block<Coding, R, C>(weights, group, left < kScaleGroups ? left : kScaleGroups, rows, x,
                                sums);
     }
     x += kTileBytes * C;
@@ -268,21 +329,22 @@ HWY_INLINE void strip_tile(const TileWeights& weights, const std::uint8_t* x, fl
 }
 
 // The strips of a pass times a tile; every size of a tile has a kernel of its own.
-template <Codes kCodes, bool kOneScale, int C>
+template <class Coding, int C>
 void strip_tile_of(std::int64_t size, const TileWeights& weights, const std::uint8_t* x,
                    float* sums) {
   if (size < C) {
-    if constexpr (C > 1) strip_tile_of<kCodes, kOneScale, C - 1>(size, weights, x, sums);
+    if constexpr (C > 1) strip_tile_of<Coding, C - 1>(size, weights, x, sums);
     return;
   }
-  constexpr int R = kTileVectors<kCodes>;
+  constexpr int R = Coding::kVectors;
   for (std::int64_t vector = 0; vector < kPassStrips * kStripVectors; vector += R) {
     TileWeights tile = weights;
     const std::int64_t offset = vector % kStripVectors * kRowVector;
     tile.codes += vector / kStripVectors * weights.code_stride + 4 * offset;
     tile.scales += vector * kRowVector;
+    if (Coding::kOffsets) tile.offsets += vector * kRowVector;
     if (vector != 0) tile.ahead_bytes = 0;
-    strip_tile<kCodes, kOneScale, R, C>(tile, x, sums + vector * kRowVector);
+    strip_tile<Coding, R, C>(tile, x, sums + vector * kRowVector);
   }
 }
 

@@ -6,7 +6,9 @@
 //
 //   codes   [32 quads, C, 4] i8: four neighbouring columns of a token
 //   offsets [4, C] i32: of the groups of 32 columns, as in QuantizedGroup
-//   offset  [C] i32: their sum
+//   halves  [8, C] i32: offsets of 16 columns
+//   sums    [4, C] f32: of the codes of the groups
+//   offset  [C] i32: the sum of the offsets
 //   scales  [C] f32
 #pragma once
 
@@ -19,12 +21,14 @@ namespace m2::cpu {
 /// Tokens of a pass, whose tiles stay in the second-level cache.
 inline constexpr std::int64_t kPassTokens = 120;
 
-/// Up to as many tokens, products read the rows themselves: memory is the limit.
+/// Up to as many tokens, products with strips read the rows themselves: memory is the limit.
 inline constexpr std::int64_t kMostRowTokens = 4;
 
 /// Bytes of a token and 128 columns; where the parts of a tile of C tokens begin, divided by C.
 inline constexpr std::int64_t kTileOffsets = kScaleCols;
-inline constexpr std::int64_t kTileSumOffset = kTileOffsets + 4 * kScaleGroups;
+inline constexpr std::int64_t kTileHalves = kTileOffsets + 4 * kScaleGroups;
+inline constexpr std::int64_t kTileSums = kTileHalves + 8 * kScaleGroups;
+inline constexpr std::int64_t kTileSumOffset = kTileSums + 4 * kScaleGroups;
 inline constexpr std::int64_t kTileScales = kTileSumOffset + 4;
 inline constexpr std::int64_t kTileBytes = kTileScales + 4;
 

@@ -61,6 +61,7 @@ struct QuadSum {
   }
   HWY_INLINE void add(int index, VU32 codes, std::int32_t x) {
     words = add_words(words, multiply_bytes(codes.raw, set_quads(x)));
+    in_order(words);
     if constexpr (kRun < kQuads) {
       if ((index + 1) % kRun == 0) flush();
     }

@@ -6,6 +6,7 @@
 #include <hwy/highway.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "cpu/ggml_blocks_256-inl.h"
 #include "cpu/ggml_dot-inl.h"
@@ -24,29 +25,54 @@ static_assert(2 * kUnpackedGroups <= kBlockGroups, "PassMemory has room for two 
 template <class Coding>
 struct UnpackedDot {
   static constexpr std::int64_t kLineQuads = 1;
+  static constexpr std::int64_t kLines = 1;
   using Weights = VU32;
   QuadSum<Coding::kMaxCode> dot;
 
+#if M2_WORD_CODES
+  // The offset comes last, so that it takes no register meanwhile.
+  HWY_INLINE void start(std::int32_t) { dot.template start<0>(hn::Zero(D32())); }
+  HWY_INLINE V32 finish(std::int32_t offset) const {
+    return hn::Add(dot.finish(), zero_product<Coding::kZero>(hn::Set(D32(), offset)));
+  }
+#else
   HWY_INLINE void start(std::int32_t offset) {
     dot.template start<Coding::kZero>(hn::Set(D32(), offset));
   }
+  HWY_INLINE V32 finish(std::int32_t) const { return dot.finish(); }
+#endif
   HWY_INLINE static Weights load(const std::uint8_t* line) {
     return hn::Load(DU32(), reinterpret_cast<const std::uint32_t*>(line));
   }
   HWY_INLINE void add(const Weights& weights, std::int64_t quad, const std::int8_t* x) {
     dot.add(static_cast<int>(quad), weights, load_quad(x));
   }
-  HWY_INLINE V32 finish(std::int32_t) const { return dot.finish(); }
 };
+
+// Codes of eight bits become words as those of strips do.
+template <class Coding>
+constexpr bool kUnpackedWords =
+    Coding::kMaxCode > 127 && kWideCodes<Codes::kBytes> == Codes::kWords;
 
 // As StripCoding.
 template <class Coding>
 struct UnpackedCoding {
-  using Product = UnpackedDot<Coding>;
+  using Product =
+      std::conditional_t<kUnpackedWords<Coding>, Dot<Codes::kWords>, UnpackedDot<Coding>>;
   static constexpr int kScales = Coding::kScales;
   static constexpr bool kOffsets = Coding::kOffsets;
   static constexpr bool kOneScale = false;
-  static constexpr int kVectors = HWY_TARGET == HWY_AVX3_DL ? 2 : 1;
+#if HWY_TARGET == HWY_AVX3_DL
+  static constexpr int kVectors = 2;
+#elif M2_WORD_CODES
+  // Longer codes need sums of 32 bits beside those of 16.
+  static constexpr int kVectors = kStripVectors > 1 &&
+                                          (Coding::kMaxCode <= 15 || kUnpackedWords<Coding>)
+                                      ? 2
+                                      : 1;
+#else
+  static constexpr int kVectors = 1;
+#endif
 };
 
 // Takes the blocks of vector `vector` of a pass to memory.
@@ -59,7 +85,16 @@ class Unpacker {
         scales_(memory.scales + vector * kRowVector),
         offsets_(memory.offsets + vector * kRowVector) {}
   HWY_INLINE void put_quad(std::int64_t group, std::int64_t quad, VU32 codes) {
-    std::uint8_t* line = codes_ + (group * kQuads + quad) * kStripLine;
+    constexpr std::int64_t kLines = UnpackedCoding<Coding>::Product::kLines;
+    std::uint8_t* line = codes_ + (group * kQuads + quad) * kLines * kStripLine;
+#if M2_WORD_CODES
+    if constexpr (kUnpackedWords<Coding>) {
+      static_assert(Coding::kZero == 128);
+      const hn::Repartition<std::int8_t, D32> d8;
+      store_words(hn::BitCast(d8, hn::Xor(codes, hn::Set(DU32(), 0x80808080U))), kStripLine, line);
+      return;
+    }
+#endif
     hn::Store(codes, DU32(), reinterpret_cast<std::uint32_t*>(line));
   }
   HWY_INLINE void put_scale(std::int64_t group, std::int64_t part, V scale) {

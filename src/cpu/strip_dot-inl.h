@@ -11,20 +11,28 @@
 
 #include "cpu/quantized_rows.h"
 #include "cpu/weight_decode-inl.h"
+#include "quant/strip_format.h"
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET == HWY_AVX3_DL  // Highway checks for it but does not tell the compiler
 HWY_PUSH_ATTRIBUTES("avx512vnni,gfni")
 #endif
+// Whether codes of eight bits become words for many tokens.
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE4 && HWY_TARGET != HWY_AVX3_DL
+#define M2_WORD_CODES 1
+#else
+#define M2_WORD_CODES 0
+#endif
+
 namespace m2::cpu::HWY_NAMESPACE {
 
-/// What a line holds for each row; kWideCodes is what becomes of nibbles for many tokens.
-/// Dot<codes> are products with the columns of a token, a quad at a time; where it kRunsOn, its
-/// sums may go on over several groups, with the sum of their offsets.
+/// What a line holds for each row. Dot<codes> are products with the columns of a token, a quad at a
+/// time; where it kRunsOn, its sums may go on over several groups, with the sum of their offsets.
 enum class Codes {
   kBytes,       // a quad of codes q + 128
   kNibbles,     // two quads of codes q + 8, the first in the low halves of the bytes
   kSmallBytes,  // a quad of codes q + 8
+  kWords,       // q of 16 bits: the even columns of a quad and, in a second line, the odd ones
 };
 
 using D32 = hn::RebindToSigned<D>;
@@ -36,6 +44,12 @@ constexpr std::int64_t kQuads = kQuantizedCols / 4;  // of a group
 
 template <Codes kCodes>
 constexpr std::int64_t kCodeQuads = kCodes == Codes::kNibbles ? 2 : 1;  // of a line
+
+// The columns of a token for kWords.
+struct WordQuad {
+  const std::int8_t* even;
+  const std::int8_t* odd;
+};
 
 HWY_INLINE std::int32_t load_quad(const std::int8_t* codes) {
   std::int32_t quad;
@@ -52,7 +66,9 @@ HWY_INLINE V32 zero_point(std::int32_t offset) {
 
 #if HWY_TARGET == HWY_AVX3_DL
 
-constexpr Codes kWideCodes = Codes::kNibbles;
+// What codes of many tokens become.
+template <Codes kCodes>
+constexpr Codes kWideCodes = kCodes;
 
 // The low nibbles of all bytes, or the high ones, as bytes with 120 more, in one instruction: of
 // the four bits of q + 8, the highest, turned over, is that of q + 128 and all bits between.
@@ -67,6 +83,7 @@ template <Codes kCodes>
 struct Dot {
   static constexpr bool kRunsOn = true;
   static constexpr std::int64_t kLineQuads = kCodeQuads<kCodes>;
+  static constexpr std::int64_t kLines = 1;
   struct Weights {
     __m512i quads[kLineQuads];
   };
@@ -91,9 +108,10 @@ struct Dot {
   HWY_INLINE V32 finish(std::int32_t) const { return V32{sum}; }
 };
 
-#elif HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE4
+#elif M2_WORD_CODES
 
-constexpr Codes kWideCodes = Codes::kSmallBytes;
+template <Codes kCodes>
+constexpr Codes kWideCodes = kCodes == Codes::kBytes ? Codes::kWords : Codes::kSmallBytes;
 constexpr int kWideBias = 0;
 
 #if HWY_TARGET <= HWY_AVX3
@@ -138,12 +156,17 @@ HWY_INLINE Bits multiply_bytes(Bits a, Bits b) { return _mm_maddubs_epi16(a, b);
 HWY_INLINE Bits multiply_words(Bits a, Bits b) { return _mm_madd_epi16(a, b); }
 #endif
 
+// Sums shall grow one product after the other: left alone, the compiler makes all products of a
+// loop first, more than registers can hold, and adds them up as a tree.
+HWY_INLINE void in_order(Bits& sum) { __asm__("" : "+v"(sum)); }
+
 // pmaddubsw sums pairs of products to 16 bits. Nibbles of codes leave room for the eight quads of a
 // group, 8 * 2 * 15 * 127 < 2^15, so an 8-bit code is taken as two of them.
 template <Codes kCodes>
 struct Dot {
   static constexpr bool kRunsOn = false;
   static constexpr std::int64_t kLineQuads = kCodeQuads<kCodes>;
+  static constexpr std::int64_t kLines = 1;
   static constexpr int kParts = kCodes == Codes::kSmallBytes ? 1 : 2;
   static constexpr int kSums = kCodes == Codes::kBytes ? 2 : 1;
   struct Weights {
@@ -172,6 +195,7 @@ struct Dot {
     } else {
       sums[0] = add_words(sums[0], multiply_bytes(weights.parts[quad % kLineQuads], columns));
     }
+    for (Bits& words : sums) in_order(words);
   }
 
   HWY_INLINE V32 finish(std::int32_t offset) const {
@@ -183,8 +207,43 @@ struct Dot {
   }
 };
 
+// pmaddwd takes words whose sums have room in 32 bits.
+template <>
+struct Dot<Codes::kWords> {
+  static constexpr bool kRunsOn = true;
+  static constexpr std::int64_t kLineQuads = 1;
+  static constexpr std::int64_t kLines = 2;
+  struct Weights {
+    Bits even;
+    Bits odd;
+  };
+  Bits sum;
+
+  HWY_INLINE void start(std::int32_t) { sum = set_bytes(0); }
+  HWY_INLINE static Weights load(const std::uint8_t* lines) {
+    return {load_bits(lines), load_bits(lines + kStripLine)};
+  }
+  HWY_INLINE void add(const Weights& weights, std::int64_t, WordQuad x) {
+    sum = add_ints(sum, multiply_words(weights.even, set_quads(load_quad(x.even))));
+    in_order(sum);
+    sum = add_ints(sum, multiply_words(weights.odd, set_quads(load_quad(x.odd))));
+    in_order(sum);
+  }
+  HWY_INLINE V32 finish(std::int32_t) const { return V32{sum}; }
+};
+
+// Signed bytes as words: the even ones, then, `odd` bytes further, the odd ones.
+HWY_INLINE void store_words(hn::Vec<hn::Repartition<std::int8_t, D32> > bytes, std::int64_t odd,
+                            std::uint8_t* to) {
+  const hn::Repartition<std::int16_t, D32> d16;
+  const auto words = hn::BitCast(d16, bytes);
+  hn::StoreU(hn::ShiftRight<8>(hn::ShiftLeft<8>(words)), d16, reinterpret_cast<std::int16_t*>(to));
+  hn::StoreU(hn::ShiftRight<8>(words), d16, reinterpret_cast<std::int16_t*>(to + odd));
+}
+
 #elif HWY_ARCH_ARM_A64
 
+template <Codes kCodes>
 constexpr Codes kWideCodes = Codes::kBytes;
 constexpr int kWideBias = 120;
 
@@ -193,6 +252,7 @@ template <Codes kCodes>
 struct Dot {
   static constexpr bool kRunsOn = true;
   static constexpr std::int64_t kLineQuads = kCodeQuads<kCodes>;
+  static constexpr std::int64_t kLines = 1;
   struct Weights {
     int8x16_t quads[kLineQuads];
   };
@@ -225,6 +285,7 @@ struct Dot {
 
 #else
 
+template <Codes kCodes>
 constexpr Codes kWideCodes = Codes::kBytes;
 constexpr int kWideBias = 120;
 
@@ -233,6 +294,7 @@ template <Codes kCodes>
 struct Dot {
   static constexpr bool kRunsOn = true;
   static constexpr std::int64_t kLineQuads = kCodeQuads<kCodes>;
+  static constexpr std::int64_t kLines = 1;
   static_assert(kLanes == 1);
   static constexpr int kZero = kCodes == Codes::kBytes ? 128 : 8;
   struct Weights {

@@ -59,6 +59,16 @@ struct TileColumns {
   }
 };
 
+// The same of 128 columns as words: the even ones, then the odd ones.
+template <int C>
+struct WordColumns {
+  const std::int8_t* even;
+  HWY_INLINE WordQuad quad(std::int64_t index, int token) const {
+    const std::int8_t* at = even + (index * C + token) * 4;
+    return {at, at + kScaleCols * C};
+  }
+};
+
 // dots[r][c] += some quads of the vector of rows that begins at codes[r] times those of token c.
 template <std::int64_t kNumQuads, class Product, int R, int C, class Columns>
 HWY_INLINE void multiply_quads(const std::uint8_t* const (&codes)[R], const Columns& columns,
@@ -68,12 +78,14 @@ HWY_INLINE void multiply_quads(const std::uint8_t* const (&codes)[R], const Colu
   for (std::int64_t line = 0; line < kNumQuads / kLine; ++line) {
     typename Product::Weights weights[R];
     HWY_UNROLL(4)
-    for (int r = 0; r < R; ++r) weights[r] = Product::load(codes[r] + line * kStripLine);
+    for (int r = 0; r < R; ++r) {
+      weights[r] = Product::load(codes[r] + line * Product::kLines * kStripLine);
+    }
     HWY_UNROLL(2)
     for (std::int64_t quad = line * kLine; quad < (line + 1) * kLine; ++quad) {
       HWY_UNROLL(12)
       for (int c = 0; c < C; ++c) {
-        const std::int8_t* x = columns.quad(quad, c);
+        const auto x = columns.quad(quad, c);
         HWY_UNROLL(4)
         for (int r = 0; r < R; ++r) dots[r][c].add(weights[r], quad, x);
       }

@@ -17,7 +17,8 @@ HWY_PUSH_ATTRIBUTES("avx512vnni,gfni")
 namespace m2::cpu::HWY_NAMESPACE {
 
 #if HWY_TARGET != HWY_AVX3_DL
-// A line of 4-bit codes as two lines of bytes.
+// A line of codes as two: 4 bits become bytes, 8 bits words.
+template <Codes kCodes>
 HWY_INLINE void widen_line(const std::uint8_t* from, std::uint8_t* to) {
   const hn::ScalableTag<std::uint8_t> d8;
   const auto mask = hn::Set(d8, 15);
@@ -25,6 +26,13 @@ HWY_INLINE void widen_line(const std::uint8_t* from, std::uint8_t* to) {
   constexpr auto kStep = static_cast<std::int64_t>(hn::MaxLanes(d8));
   for (std::int64_t i = 0; i < kStripLine; i += kStep) {
     const auto codes = hn::LoadU(d8, from + i);
+#if M2_WORD_CODES
+    if constexpr (kCodes == Codes::kBytes) {
+      const hn::RebindToSigned<decltype(d8)> i8;
+      store_words(hn::BitCast(i8, hn::Xor(codes, hn::Set(d8, 128))), kStripLine, to + i);
+      continue;
+    }
+#endif
 #if HWY_TARGET == HWY_SCALAR
     const auto high = hn::Set(d8, static_cast<std::uint8_t>(hn::GetLane(codes) >> 4));
 #else
@@ -42,7 +50,7 @@ struct PassMemory {
   float* sums;          // [kPassTokens, kPassRows]
   float* scales;        // [kBlockGroups, kPassRows]
   float* offsets;       // the same
-  std::uint8_t* codes;  // [kPassStrips, kBlockBytes], where they are unpacked
+  std::uint8_t* codes;  // [kPassStrips, kBlockBytes] or, as words, twice; where they are unpacked
 
   HWY_INLINE explicit PassMemory(float* memory)
       : sums(memory),
@@ -127,12 +135,12 @@ HWY_INLINE TileWeights prepare_block(const PassBlocks& blocks, std::int64_t inde
       .ahead_stride = strips.strip_bytes,
       .ahead_bytes = strips.group_bytes};
 #if HWY_TARGET != HWY_AVX3_DL
-  if constexpr (kCodes == Codes::kNibbles) {
+  if constexpr (kWideCodes<kCodes> != kCodes) {
     const std::int64_t num_lines = num_groups * kGroupLines<kCodes>;
     for (std::int64_t s = 0; s < (lone ? 1 : kPassStrips); ++s) {
       for (std::int64_t line = 0; line < num_lines; ++line) {
-        widen_line(weights.codes + s * partner + line * kStripLine,
-                   memory.codes + s * kBlockBytes + line * 2 * kStripLine);
+        widen_line<kCodes>(weights.codes + s * partner + line * kStripLine,
+                           memory.codes + s * kBlockBytes + line * 2 * kStripLine);
       }
     }
     weights.codes = memory.codes;
@@ -145,7 +153,7 @@ HWY_INLINE TileWeights prepare_block(const PassBlocks& blocks, std::int64_t inde
 // Blocks for tile_pass.
 template <Codes kCodes, bool kOneScale>
 struct StripBlocks : PassBlocks {
-  using Coding = StripCoding<kCodes == Codes::kNibbles ? kWideCodes : kCodes, kOneScale>;
+  using Coding = StripCoding<kWideCodes<kCodes>, kOneScale>;
   static constexpr std::int64_t kGroups = kBlockGroups;
   HWY_INLINE StripBlocks(const MatmulArgs& args, bool last) : PassBlocks(args, last) {}
 

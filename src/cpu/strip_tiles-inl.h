@@ -36,7 +36,7 @@ struct StripCoding {
 #if HWY_TARGET == HWY_AVX3_DL
   static constexpr int kVectors = 2;
 #else
-  static constexpr int kVectors = kCodes == Codes::kBytes || kStripVectors == 1 ? 1 : 2;
+  static constexpr int kVectors = kStripVectors == 1 ? 1 : 2;
 #endif
 };
 constexpr std::int64_t kPassRows = kPassStrips * kStripRows;
@@ -165,6 +165,42 @@ HWY_INLINE void add_parts(const float (&parts)[R][C][kRowVector], const float* s
   }
 }
 
+// Where 128 columns of a tile lie: words take memory of their own.
+template <class Product, int C>
+struct BlockColumns {
+  HWY_INLINE explicit BlockColumns(const std::uint8_t* x)
+      : codes(reinterpret_cast<const std::int8_t*>(x)) {}
+  const std::int8_t* codes;
+};
+template <class Product, int C>
+struct ColumnsFor {
+  using Type = TileColumns<C>;
+};
+#if M2_WORD_CODES
+template <int C>
+struct BlockColumns<Dot<Codes::kWords>, C> {
+  HWY_INLINE explicit BlockColumns(const std::uint8_t* x) {
+    constexpr std::int64_t kOdd = kScaleCols * C;
+    const hn::Repartition<std::int8_t, D32> d8;
+    for (std::int64_t i = 0; i < kOdd; i += kVectorBytes) {
+      const auto bytes = hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(x) + i);
+      store_words(bytes, kOdd, reinterpret_cast<std::uint8_t*>(codes) + i);
+    }
+  }
+  HWY_ALIGN std::int8_t codes[2 * kScaleCols * C];
+};
+template <int C>
+struct ColumnsFor<Dot<Codes::kWords>, C> {
+  using Type = WordColumns<C>;
+};
+#endif
+template <class Product, int C>
+using ColumnsOf = typename ColumnsFor<Product, C>::Type;
+
+// Lines of prepared codes.
+template <class Product, std::int64_t kNumQuads>
+constexpr std::int64_t kLinesOf = kNumQuads / Product::kLineQuads* Product::kLines;
+
 // The columns that have a scale of their own, some tokens.
 struct TileGroup {
   std::int64_t scale;  // of those of a row
@@ -190,11 +226,11 @@ HWY_INLINE void add_group(const TileWeights& weights, const std::uint8_t* const 
   const std::uint8_t* codes[R];
   HWY_UNROLL(4)
   for (int r = 0; r < R; ++r) {
-    codes[r] = rows[r] + group.scale * (kScaleQuads / Product::kLineQuads) * kStripLine;
+    codes[r] = rows[r] + group.scale * kLinesOf<Product, kScaleQuads> * kStripLine;
   }
   Product dots[R][C];
   start_dots(group.offsets, dots);
-  multiply_quads<kScaleQuads>(codes, TileColumns<C>{group.columns}, dots);
+  multiply_quads<kScaleQuads>(codes, ColumnsOf<Product, C>{group.columns}, dots);
   HWY_UNROLL(4)
   for (int r = 0; r < R; ++r) {
     const std::int64_t at = group.scale * kPassRows + r * kRowVector;
@@ -220,6 +256,7 @@ HWY_INLINE void tile_block(const TileWeights& weights, std::int64_t first, std::
   constexpr std::int64_t kScales = Coding::kScales;
   const auto* offsets =
       reinterpret_cast<const std::int32_t*>(x + (kScales == 1 ? kTileOffsets : kTileHalves) * C);
+  const BlockColumns<typename Coding::Product, C> columns(x);
   HWY_ALIGN float parts[R][C][kRowVector] = {};
   for (std::int64_t g = 0; g < num_groups; ++g) {
     fetch_group<false>(weights, first + g);
@@ -228,8 +265,7 @@ HWY_INLINE void tile_block(const TileWeights& weights, std::int64_t first, std::
       const std::int64_t index = g * kScales + half;
       add_group<Coding, R, C>(weights, rows,
                               {.scale = first * kScales + index,
-                               .columns = reinterpret_cast<const std::int8_t*>(x) +
-                                          index * (kQuantizedCols / kScales) * C,
+                               .columns = columns.codes + index * (kQuantizedCols / kScales) * C,
                                .offsets = offsets + index * C,
                                .sums = reinterpret_cast<const float*>(x + kTileSums * C) + g * C},
                               parts);
@@ -285,7 +321,7 @@ HWY_INLINE void tile_block_of_one_scale(const TileWeights& weights, std::int64_t
     const std::uint8_t* codes[R];
     HWY_UNROLL(4)
     for (int r = 0; r < R; ++r) {
-      codes[r] = rows[r] + group * (kQuads / Product::kLineQuads) * kStripLine;
+      codes[r] = rows[r] + group * kLinesOf<Product, kQuads> * kStripLine;
     }
     fetch_group<true>(weights, group);
     const auto* offsets = reinterpret_cast<const std::int32_t*>(x + kTileOffsets * C) + g * C;

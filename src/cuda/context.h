@@ -37,6 +37,7 @@ struct Context {
   Workspace expert_down;         // [T * K, H] f32
   Workspace attention_partials;  // see attention.cu
   Workspace attention_counters;
+  Workspace widened;         // an int8 matrix as BF16
   Workspace route_counter;   // [1] i32: blocks that are done
   Workspace route_partials;  // [slices, T, E] f32: see tiled_route.cu
   Workspace unit_counters;   // see next_counter() in row_products.cuh

@@ -5,13 +5,9 @@
 #include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/devices.h"
-#include "cuda/int4_layout.h"
-#include "cuda/int4_repack.h"
-#include "cuda/int8_widen.h"
+#include "cuda/place_weight.h"
 #include "cuda/step_graphs.h"
-#include "cuda/weight_store.h"
 #include "ops/contract.h"
-#include "quant/strip_format.h"
 
 namespace m2 {
 namespace {
@@ -30,7 +26,7 @@ int select(int device) {
 }  // namespace
 
 struct CudaBackend::Impl {
-  explicit Impl(int index) : device(select(index)) {
+  explicit Impl(int index) : device(select(index)), weights(device) {
     cuda::require(cudaGetDeviceProperties(&properties, device), "ask for a device's properties");
     context.num_sms = properties.multiProcessorCount;
     context.overlaps_kernels = properties.major >= 9;
@@ -47,62 +43,11 @@ struct CudaBackend::Impl {
                   "copy");
   }
 
-  void* place(const void* host, std::size_t num_bytes, Owners& owners) {
-    return own(weights.place(host, num_bytes, context.stream), owners);
-  }
-
-  // The strips cross to the device as they are and are put into order there.
-  WeightView place_int4(const WeightView& host, Owners& owners) {
-    M2_REQUIRE(ErrorCode::kUnsupported, host.rows % 16 == 0 && host.cols % cuda::kUnitColumns == 0,
-               "cuda: a matrix in ", block_format_name(host.block_format),
-               ": expected multiples of 16 rows and 128 columns, got [", host.rows, ", ", host.cols,
-               "]");
-    WeightView placed = host;
-    void* units = own(weights.reserve(static_cast<std::size_t>(host.num_bytes())), owners);
-    cuda::repack_int4(host, copy_strips(host), units, context);
-    placed.data = units;
-    return placed;
-  }
-
-  // Likewise; a matrix of BF16 comes of it.
-  WeightView place_int8(const WeightView& host, Owners& owners) {
-    WeightView placed = {.dtype = DType::kBF16, .rows = host.rows, .cols = host.cols};
-    void* values = own(weights.reserve(static_cast<std::size_t>(placed.num_bytes())), owners);
-    // By pieces: what is copied stays allocated, and a head has 650 MB.
-    constexpr std::int64_t kPieceBytes = std::int64_t{16} << 20U;
-    const std::int64_t strip_bytes = strip_layout(host.block_format, host.cols).strip_bytes();
-    const std::int64_t piece_rows =
-        kStripRows * std::max<std::int64_t>(1, kPieceBytes / strip_bytes);
-    for (std::int64_t row = 0; row < host.rows; row += piece_rows) {
-      WeightView piece = host;
-      piece.data = static_cast<const std::byte*>(host.data) + row / kStripRows * strip_bytes;
-      piece.rows = std::min(piece_rows, host.rows - row);
-      auto* to = static_cast<std::byte*>(values) +
-                 row * host.cols * static_cast<std::int64_t>(dtype_size(DType::kBF16));
-      cuda::widen_int8(piece, copy_strips(piece), to, context);
-    }
-    placed.data = values;
-    return placed;
-  }
-
-  const void* copy_strips(const WeightView& host) {
-    const auto num_bytes = static_cast<std::size_t>(host.num_bytes());
-    void* on_device = strips.get<char>(num_bytes);
-    weights.copy(host.data, on_device, num_bytes, context.stream);
-    return on_device;
-  }
-
-  static void* own(const cuda::WeightStore::Placed& placed, Owners& owners) {
-    if (owners.empty() || owners.back() != placed.slab) owners.push_back(placed.slab);
-    return placed.data;
-  }
-
   int device;
   cudaDeviceProp properties{};
   cuda::Context context;
   cuda::StepGraphs steps;
   cuda::WeightStore weights;
-  cuda::Workspace strips;  // of a matrix on its way
 };
 
 CudaBackend::CudaBackend(int device) : impl_(std::make_unique<Impl>(device)) {}
@@ -111,9 +56,11 @@ CudaBackend::~CudaBackend() {
   static_cast<void>(cudaStreamSynchronize(impl_->context.stream.get()));
 }
 
-// Threads may have several backends, and a backend may change its thread.
+// Threads may have several backends, and a backend may change its thread. Weights that were placed
+// are there before anything is done with them.
 CudaBackend::Impl& CudaBackend::on_device() const {
   cuda::require(cudaSetDevice(impl_->device), "select a device");
+  impl_->weights.finish();
   return *impl_;
 }
 
@@ -154,25 +101,16 @@ void CudaBackend::copy(const TensorView& from, const TensorView& to) {
 
 WeightView CudaBackend::place(const WeightView& host, Owners& owners) {
   if (!host.present()) return host;
-  Impl& impl = on_device();
-  if (cuda::is_int4(host)) return impl.place_int4(host, owners);
-  if (cuda::is_int8(host)) return impl.place_int8(host, owners);
-  M2_REQUIRE(ErrorCode::kUnsupported, host.block_format == BlockFormat::kNone, "cuda: weights in ",
-             block_format_name(host.block_format), " cannot be multiplied on a device");
-  WeightView placed = host;
-  const std::int64_t num_elements = host.rows * host.cols;
-  const auto num_bytes = static_cast<std::size_t>(num_elements) * dtype_size(host.dtype);
-  placed.data = impl.place(host.data, num_bytes, owners);
-  if (host.scale == nullptr) return placed;
-  const auto scale_bytes = static_cast<std::size_t>(host.num_bytes()) - num_bytes;
-  placed.scale = static_cast<const float*>(impl.place(host.scale, scale_bytes, owners));
-  return placed;
+  cuda::require(cudaSetDevice(impl_->device), "select a device");
+  return cuda::place_weight(host, impl_->weights, owners);
 }
 
 TensorView CudaBackend::place(const TensorView& host, Owners& owners) {
   if (!host.present()) return host;
+  cuda::require(cudaSetDevice(impl_->device), "select a device");
   TensorView placed = host;
-  placed.data = on_device().place(host.data, host.num_bytes(), owners);
+  placed.data = cuda::reserve(impl_->weights, static_cast<std::int64_t>(host.num_bytes()), owners);
+  impl_->weights.copy(host.data, placed.data, host.num_bytes());
   return placed;
 }
 

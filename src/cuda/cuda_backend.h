@@ -26,6 +26,7 @@ class CudaBackend final : public Backend {
   void upload(const TensorView& host, const TensorView& device) override;
   void download(const TensorView& device, const TensorView& host) override;
   void copy(const TensorView& from, const TensorView& to) override;
+  /// The host's memory is read until the next operation or synchronize().
   [[nodiscard]] WeightView place(const WeightView& host, Owners& owners) override;
   [[nodiscard]] TensorView place(const TensorView& host, Owners& owners) override;
 

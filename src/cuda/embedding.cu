@@ -2,6 +2,7 @@
 
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
+#include "cuda/int8_layout.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 
@@ -26,13 +27,32 @@ __global__ void embedding_kernel(const std::int32_t* token_ids,  // [T]
   }
 }
 
+// The same from int8 units.
+__global__ void int8_embedding_kernel(const std::int32_t* token_ids, const char* units,
+                                      std::int64_t cols, float* output) {
+  begin_kernel();
+  const std::int64_t row = token_ids[blockIdx.x];
+  for (std::int64_t col = threadIdx.x; col < cols; col += blockDim.x) {
+    const char* unit = units + int8_unit(row, col, cols);
+    const int code = static_cast<unsigned char>(unit[int8_code_at(row, col)]);
+    const auto scale = *reinterpret_cast<const __half*>(unit + int8_scale_at(row, col));
+    output[blockIdx.x * cols + col] = static_cast<float>(code - 128) * __half2float(scale);
+  }
+}
+
 }  // namespace
 
 void embedding(const EmbeddingArgs& args, Context& context) {
   check(args);
   if (args.output.num_elements() == 0) return;
+  const auto num_tokens = static_cast<unsigned>(args.output.shape[0]);
+  if (is_int8(args.weight)) {
+    launch_kernel(context, int8_embedding_kernel, num_tokens, 256, 0,
+                  args.token_ids.as<std::int32_t>(), static_cast<const char*>(args.weight.data),
+                  args.weight.cols, args.output.as<float>());
+    return check_launch("embedding");
+  }
   for_weight_type(args.weight.dtype, [&](auto tag) {
-    const auto num_tokens = static_cast<unsigned>(args.output.shape[0]);
     launch_kernel(context, embedding_kernel<tag.value>, num_tokens, 256, 0,
                   args.token_ids.as<std::int32_t>(), args.weight, args.output.as<float>());
   });

@@ -1,9 +1,13 @@
 #include "ops/linear.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
 #include "cuda/few_tokens_linear.h"
+#include "cuda/int8_layout.h"
+#include "cuda/int8_linear.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 #include "cuda/sm90/row_tiles.h"
@@ -111,9 +115,20 @@ void plain_linear(const LinearArgs& args, Context& context) {
 void check_products(std::span<const LinearArgs> products) {
   for (const LinearArgs& args : products) {
     check(args);
-    M2_REQUIRE(ErrorCode::kUnsupported, args.weight.block_format == BlockFormat::kNone,
+    M2_REQUIRE(ErrorCode::kUnsupported,
+               args.weight.block_format == BlockFormat::kNone || is_int8(args.weight),
                "cuda: linear: weights in ", block_format_name(args.weight.block_format));
   }
+}
+
+bool has_int8(std::span<const LinearArgs> products) {
+  return std::ranges::any_of(products, [](const auto& args) { return is_int8(args.weight); });
+}
+
+// Kernels for other weights do not look at block formats.
+void mixed_linears(std::span<const LinearArgs> products, Context& context) {
+  if (int8_linears(products, context)) return;
+  for (const LinearArgs& args : products) linear(args, context);
 }
 
 }  // namespace
@@ -124,6 +139,10 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
   check(norm);
   check_products(products);
   if (norm.input.shape[0] == 0) return;
+  if (has_int8(products)) {
+    rms_norm(norm, context);
+    return mixed_linears(products, context);
+  }
   if (few_tokens_linears(products, &norm, context) ||
       sm90::row_tile_linears(products, &norm, context)) {
     return check_launch("norm_linears");
@@ -139,6 +158,7 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
 void linears(std::span<const LinearArgs> products, Context& context) {
   check_products(products);
   if (products.empty() || products.front().input.shape[0] == 0) return;
+  if (has_int8(products)) return mixed_linears(products, context);
   if (sm90::fits_linears(products, context)) {
     sm90::linears(products, nullptr, context);
     return check_launch("linear");

@@ -1,6 +1,8 @@
 #include "ops/random_fill.h"
 
 #include "cuda/context.h"
+#include "cuda/int4_layout.h"
+#include "cuda/int8_layout.h"
 #include "cuda/launch.cuh"
 
 namespace m2::cuda {
@@ -24,13 +26,14 @@ __global__ void random_fill_kernel(std::byte* data, std::int64_t num_bytes, Rand
   }
 }
 
-// Matrices of 4 bits lie on a device in units of 512 bytes of codes and their scales instead of
-// strips (int4_layout.h); the shares of both are the same.
+// Matrices of 4 and 8 bits lie on a device in units of codes and their scales instead of strips
+// (int4_layout.h, int8_layout.h); the shares of both are the same.
 RandomPattern on_device(RandomPattern pattern) {
-  if (pattern.elements != RandomElements::kInt4 || pattern.strip_bytes == 0) return pattern;
-  constexpr std::int64_t kUnitCodes = 512;
-  pattern.strip_bytes = kUnitCodes * pattern.strip_bytes / pattern.code_bytes;
-  pattern.code_bytes = kUnitCodes;
+  if (pattern.strip_bytes == 0) return pattern;
+  const std::int64_t unit_codes =
+      pattern.elements == RandomElements::kInt4 ? kUnitWordBytes : kInt8CodeBytes;
+  pattern.strip_bytes = unit_codes * pattern.strip_bytes / pattern.code_bytes;
+  pattern.code_bytes = unit_codes;
   return pattern;
 }
 

@@ -1,8 +1,11 @@
 #include "cuda/weight_store.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
-#include <thread>
+#include <utility>
+
+#include "base/error.h"
 
 namespace m2::cuda {
 namespace {
@@ -10,22 +13,45 @@ namespace {
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kSmallestSlab = std::size_t{4} << 20U;
 constexpr std::size_t kLargestSlab = std::size_t{1} << 30U;
-constexpr std::size_t kStagingBytes = std::size_t{16} << 20U;
-constexpr int kMostReaders = 8;
-constexpr std::int64_t kReadGrain = std::int64_t{256} << 10U;
+constexpr int kMostThreads = 12;
+constexpr std::size_t kMostQueued = 256;
 
 std::size_t aligned(std::size_t num_bytes) {
   return (num_bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-}  // namespace
+// A thread's way to the device.
+class Lane {
+ public:
+  void bring(const WeightStore::Piece& piece) {
+    Buffer& buffer = buffers_[current_];
+    current_ = (current_ + 1) % buffers_.size();
+    if (buffer.memory == nullptr) buffer.memory = allocate_pinned(WeightStore::kPieceBytes);
+    buffer.copied.wait();  // at once for an event that was never recorded
+    piece.read(static_cast<std::byte*>(buffer.memory.get()));
+    void* to = piece.device;
+    if (to == nullptr) to = scratch_.get<std::byte>(WeightStore::kPieceBytes);
+    require(cudaMemcpyAsync(to, buffer.memory.get(), piece.num_bytes, cudaMemcpyHostToDevice,
+                            context_.stream.get()),
+            "copy weights to the device");
+    buffer.copied.record(context_.stream);
+    if (piece.use) piece.use(to, context_);
+  }
+  void finish() { require(cudaStreamSynchronize(context_.stream.get()), "bring weights"); }
 
-WeightStore::Placed WeightStore::place(const void* host, std::size_t num_bytes,
-                                       const Stream& stream) {
-  Placed placed = reserve(num_bytes);
-  copy(host, placed.data, num_bytes, stream);
-  return placed;
-}
+ private:
+  struct Buffer {
+    PinnedMemory memory;
+    Event copied;
+  };
+
+  Context context_;
+  std::array<Buffer, 2> buffers_;
+  std::size_t current_ = 0;  // of them
+  Workspace scratch_;        // used in the order of the stream
+};
+
+}  // namespace
 
 // Slabs double in size, so that a small model does not take a large one.
 WeightStore::Placed WeightStore::reserve(std::size_t num_bytes) {
@@ -42,45 +68,87 @@ WeightStore::Placed WeightStore::reserve(std::size_t num_bytes) {
   return placed;
 }
 
-void WeightStore::copy(const void* host, void* device, std::size_t num_bytes,
-                       const Stream& stream) {
+void WeightStore::copy(const void* host, void* device, std::size_t num_bytes) {
   const auto* from = static_cast<const std::byte*>(host);
   auto* to = static_cast<std::byte*>(device);
-  while (num_bytes > 0) {
-    Staging& staging = staging_with_room(stream);
-    const std::size_t part = std::min(num_bytes, kStagingBytes - staging.used);
-    auto* pinned = static_cast<std::byte*>(staging.memory.get()) + staging.used;
-    read(from, pinned, part);
-    require(cudaMemcpyAsync(to, pinned, part, cudaMemcpyHostToDevice, stream.get()),
-            "copy weights to the device");
-    staging.used = std::min(aligned(staging.used + part), kStagingBytes);
-    from += part;
-    to += part;
-    num_bytes -= part;
+  for (std::size_t first = 0; first < num_bytes; first += kPieceBytes) {
+    const std::size_t count = std::min(kPieceBytes, num_bytes - first);
+    add({.num_bytes = count,
+         .read = [source = from + first,
+                  count](std::byte* pinned) { std::memcpy(pinned, source, count); },
+         .device = to + first,
+         .use = {}});
   }
 }
 
-WeightStore::Staging& WeightStore::staging_with_room(const Stream& stream) {
-  if (staging_[current_].used == kStagingBytes) {
-    staging_[current_].copied.record(stream);
-    current_ = (current_ + 1) % staging_.size();
-    staging_[current_].copied.wait();  // at once for an event that was never recorded
-    staging_[current_].used = 0;
-  }
-  Staging& staging = staging_[current_];
-  if (staging.memory == nullptr) staging.memory = allocate_pinned(kStagingBytes);
-  return staging;
+void WeightStore::add(Piece piece) {
+  M2_CHECK(piece.num_bytes <= kPieceBytes, "weights: a piece of ", piece.num_bytes, " bytes");
+  std::unique_lock lock(mutex_);
+  if (threads_.empty()) start();
+  done_.wait(lock, [&] { return error_ != nullptr || queue_.size() < kMostQueued; });
+  if (error_ != nullptr) std::rethrow_exception(error_);
+  queue_.push_back(std::move(piece));
+  work_.notify_one();
 }
 
-void WeightStore::read(const std::byte* from, std::byte* to, std::size_t num_bytes) {
-  if (readers_ == nullptr) {
-    const int cores = static_cast<int>(std::thread::hardware_concurrency());
-    readers_ = std::make_unique<ThreadPool>(std::clamp(cores, 1, kMostReaders));
+void WeightStore::start() {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  for (int i = 0; i < std::clamp(cores, 1, kMostThreads); ++i) {
+    threads_.emplace_back([this] { bring(); });
   }
-  readers_->parallel_for(
-      static_cast<std::int64_t>(num_bytes), kReadGrain, [&](std::int64_t begin, std::int64_t end) {
-        std::memcpy(to + begin, from + begin, static_cast<std::size_t>(end - begin));
-      });
+}
+
+// The threads and their buffers go when everything is there.
+void WeightStore::finish() {
+  if (threads_.empty()) return;
+  {
+    std::unique_lock lock(mutex_);
+    done_.wait(lock, [&] { return error_ != nullptr || queue_.empty(); });
+    stopping_ = true;
+    work_.notify_all();
+  }
+  threads_.clear();
+  stopping_ = false;
+  queue_.clear();
+  if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+WeightStore::~WeightStore() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+    queue_.clear();
+    work_.notify_all();
+  }
+  threads_.clear();
+}
+
+void WeightStore::bring() {
+  try {
+    bring_pieces();
+  } catch (...) {
+    const std::scoped_lock lock(mutex_);
+    if (error_ == nullptr) error_ = std::current_exception();
+    done_.notify_all();
+  }
+}
+
+void WeightStore::bring_pieces() {
+  require(cudaSetDevice(device_), "select a device");
+  Lane lane;
+  std::unique_lock lock(mutex_);
+  while (true) {
+    work_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) break;
+    const Piece piece = std::move(queue_.front());
+    queue_.pop_front();
+    done_.notify_all();
+    lock.unlock();
+    lane.bring(piece);
+    lock.lock();
+  }
+  lock.unlock();
+  lane.finish();
 }
 
 }  // namespace m2::cuda

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <initializer_list>
 #include <limits>
 #include <numeric>
 #include <string_view>
@@ -22,9 +23,16 @@ bool is_number(std::string_view text) {
 }
 
 std::int64_t total_bytes(const std::vector<ModuleSize>& modules) {
-  return std::accumulate(
-      modules.begin(), modules.end(), std::int64_t{0},
-      [](std::int64_t sum, const ModuleSize& module) { return sum + module.bytes; });
+  return std::accumulate(modules.begin(), modules.end(), std::int64_t{0},
+                         [](std::int64_t sum, const ModuleSize& module) {
+                           return sum + module.bytes + module.widened;
+                         });
+}
+
+bool is_gpu(const std::string& device) { return device.starts_with("cuda:"); }
+
+std::int64_t bytes_on(const std::string& device, const ModuleSize& module) {
+  return module.bytes + (is_gpu(device) ? module.widened : 0);
 }
 
 std::string gigabytes(std::int64_t bytes) {
@@ -112,11 +120,11 @@ void fill(const std::vector<ModuleSize>& modules, const std::vector<Budget>& dev
       plan.devices[module.name] = plan.devices.at("model.embed_tokens");
       continue;
     }
-    while (used + module.bytes > devices[current].bytes) {
+    while (used + bytes_on(devices[current].device, module) > devices[current].bytes) {
       ++current;
       used = 0;
     }
-    used += module.bytes;
+    used += bytes_on(devices[current].device, module);
     plan.devices[module.name] = devices[current].device;
   }
 }
@@ -168,7 +176,9 @@ std::vector<ModuleSize> split_modules(const std::vector<ModuleSize>& modules,
     result.push_back(module);
     if (!plan.devices.contains(module.name + kMlp)) continue;
     result.back().bytes -= module.mlp_bytes;
-    result.push_back({module.name + kMlp, module.mlp_bytes});
+    result.back().widened -= module.mlp_widened;
+    result.push_back(
+        {.name = module.name + kMlp, .bytes = module.mlp_bytes, .widened = module.mlp_widened});
   }
   return result;
 }
@@ -179,7 +189,7 @@ void write_report(const std::vector<ModuleSize>& modules, DevicePlan& plan) {
     std::size_t end = begin;
     std::int64_t bytes = 0;
     for (; end < modules.size() && plan.devices.at(modules[end].name) == device; ++end) {
-      bytes += modules[end].bytes;
+      bytes += bytes_on(device, modules[end]);
     }
     plan.bytes[device] += bytes;
     plan.report += device + ": " + module_range(modules[begin], modules[end - 1]) + " (" +
@@ -189,10 +199,52 @@ void write_report(const std::vector<ModuleSize>& modules, DevicePlan& plan) {
   }
 }
 
-// Where a matrix takes most: devices keep int8 as BF16.
-std::int64_t matrix_bytes(const WeightView& weight) {
-  if (weight.block_format != BlockFormat::kInt8G32) return weight.num_bytes();
-  return 2 * weight.rows * weight.cols;
+void check_room(const DevicePlan& plan, const DeviceInventory& inventory) {
+  for (const DeviceMemory& gpu : inventory.gpus) {
+    const auto bytes = plan.bytes.find(gpu.name);
+    M2_REQUIRE(ErrorCode::kResourceExhausted,
+               bytes == plan.bytes.end() || bytes->second <= gpu.free_bytes, "device \"", gpu.name,
+               "\": the weights take ", gigabytes(bytes->second), " there and ",
+               gigabytes(gpu.free_bytes),
+               " are free; leave experts to the processor (--n-cpu-moe), spread the model "
+               "(device_map \"auto\") or write it in 4 bits (m2 quantize); what a GPU does not "
+               "multiply as it is stored, like the K-quants of GGUF files, becomes BF16 there");
+  }
+}
+
+// The sizes of a module's matrices.
+struct MatrixBytes {
+  std::int64_t stored = 0;
+  std::int64_t widened = 0;
+
+  void add(const WeightView& weight, bool is_expert) {
+    stored += weight.num_bytes();
+    if (widens(weight.block_format, is_expert)) {
+      widened += std::max<std::int64_t>(0, 2 * weight.rows * weight.cols - weight.num_bytes());
+    }
+  }
+  // As place_weights() and the devices do.
+  static bool widens(BlockFormat format, bool is_expert) {
+    switch (format) {
+      case BlockFormat::kNone:
+        return false;
+      case BlockFormat::kInt8G32:
+      case BlockFormat::kQ8_0:
+        return is_expert;
+      case BlockFormat::kInt4G32:
+      case BlockFormat::kInt4G128:
+      case BlockFormat::kQ4_0:
+        return !is_expert;
+      default:
+        return true;
+    }
+  }
+};
+
+MatrixBytes dense_bytes(std::initializer_list<const WeightView*> weights) {
+  MatrixBytes bytes;
+  for (const WeightView* weight : weights) bytes.add(*weight, /*is_expert=*/false);
+  return bytes;
 }
 
 }  // namespace
@@ -212,10 +264,11 @@ DevicePlan plan_devices(const std::vector<ModuleSize>& modules, const DeviceMap&
              "device_map: a policy and modules exclude each other");
   check_max_memory(map, inventory);
   DevicePlan plan;
+  const bool by_budget = map.policy == "auto" || map.policy == "balanced" ||
+                         map.policy == "balanced_low_0" || map.policy == "sequential";
   if (!map.modules.empty()) {
     place_by_name(modules, map, inventory, plan);
-  } else if (map.policy == "auto" || map.policy == "balanced" || map.policy == "balanced_low_0" ||
-             map.policy == "sequential") {
+  } else if (by_budget) {
     fill(modules, budgets(modules, map, inventory), tied, plan);
   } else {
     const std::string device = map.policy.empty() ? "cpu" : canonical_device(map.policy);
@@ -225,6 +278,7 @@ DevicePlan plan_devices(const std::vector<ModuleSize>& modules, const DeviceMap&
     for (const ModuleSize& module : modules) plan.devices[module.name] = device;
   }
   write_report(split_modules(modules, plan), plan);
+  if (!by_budget) check_room(plan, inventory);
   plan.devices["model.norm"] = plan.devices.at("lm_head");
   return plan;
 }
@@ -233,24 +287,30 @@ std::vector<ModuleSize> module_sizes(const ModelWeights& weights) {
   const auto vector_bytes = [](const TensorView& view) {
     return static_cast<std::int64_t>(view.num_bytes());
   };
-  std::vector<ModuleSize> modules = {{"model.embed_tokens", matrix_bytes(weights.embed_tokens)}};
+  const MatrixBytes embedding = dense_bytes({&weights.embed_tokens});
+  std::vector<ModuleSize> modules = {
+      {.name = "model.embed_tokens", .bytes = embedding.stored, .widened = embedding.widened}};
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     const LayerWeights& layer = weights.layers[i];
-    std::int64_t mlp = matrix_bytes(layer.gate) + vector_bytes(layer.post_attention_norm) +
-                       vector_bytes(layer.correction_bias);
+    MatrixBytes mlp = dense_bytes({&layer.gate});
+    mlp.stored += vector_bytes(layer.post_attention_norm) + vector_bytes(layer.correction_bias);
     for (const ExpertWeights& expert : layer.experts) {
-      mlp += matrix_bytes(expert.gate) + matrix_bytes(expert.up) + matrix_bytes(expert.down);
+      for (const auto* matrix : {&expert.gate, &expert.up, &expert.down}) {
+        mlp.add(*matrix, /*is_expert=*/true);
+      }
     }
-    std::int64_t bytes = mlp + matrix_bytes(layer.q) + matrix_bytes(layer.k) +
-                         matrix_bytes(layer.v) + matrix_bytes(layer.attn_out);
+    MatrixBytes all = dense_bytes({&layer.q, &layer.k, &layer.v, &layer.attn_out});
     for (const auto* vector : {&layer.input_norm, &layer.q_norm, &layer.k_norm}) {
-      bytes += vector_bytes(*vector);
+      all.stored += vector_bytes(*vector);
     }
-    modules.push_back({"model.layers." + std::to_string(i), bytes, mlp});
+    modules.push_back({"model.layers." + std::to_string(i), all.stored + mlp.stored, mlp.stored,
+                       all.widened + mlp.widened, mlp.widened});
   }
   const bool own_head = weights.lm_head.data != weights.embed_tokens.data;
-  modules.push_back({"lm_head", vector_bytes(weights.norm) +
-                                    (own_head ? matrix_bytes(weights.lm_head) : std::int64_t{0})});
+  const MatrixBytes head = own_head ? dense_bytes({&weights.lm_head}) : MatrixBytes{};
+  modules.push_back({.name = "lm_head",
+                     .bytes = vector_bytes(weights.norm) + head.stored,
+                     .widened = head.widened});
   return modules;
 }
 

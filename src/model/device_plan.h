@@ -18,6 +18,9 @@ struct ModuleSize {
   /// Of a layer: what its module ".mlp" has of these: router, experts and their norm. A map of
   /// modules may place it elsewhere; policies place whole layers.
   std::int64_t mlp_bytes = 0;
+  /// What a GPU needs beyond these, because it stores a matrix as BF16; mlp_widened of it for mlp.
+  std::int64_t widened = 0;
+  std::int64_t mlp_widened = 0;
 };
 
 /// model.embed_tokens, model.layers.0 .., lm_head (the final norm counted with it), by the bytes of
@@ -54,6 +57,9 @@ struct DevicePlan {
 /// possible. `tied`: the head goes where the embedding is. Nothing is streamed between devices, so
 /// no room is kept for it. Throws kInvalidArgument for names that do not exist, kUnsupported for
 /// devices that the machine does not have.
+///
+/// Throws kResourceExhausted, saying what can be done, where a map by names, or of one device, puts
+/// more on a GPU than it has free.
 DevicePlan plan_devices(const std::vector<ModuleSize>& modules, const DeviceMap& map,
                         const DeviceInventory& inventory, bool tied);
 

@@ -30,7 +30,11 @@ class DeviceTest : public testing::Test {
     backend_->download(device.view(), host.view());
     return host;
   }
-  [[nodiscard]] WeightView place(const WeightView& host) { return backend_->place(host, owners_); }
+  [[nodiscard]] WeightView place(const WeightView& host) {
+    const WeightView placed = backend_->place(host, owners_);
+    backend_->synchronize();  // the host's memory is free now
+    return placed;
+  }
 
   std::unique_ptr<CudaBackend> backend_;
   Owners owners_;

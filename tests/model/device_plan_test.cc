@@ -99,7 +99,7 @@ TEST(DevicePlan, ModulesByName) {
   DeviceMap map;
   map.modules = {
       {"", "cpu"}, {"model.layers.1", "cuda"}, {"model.layers.2", "disk"}, {"lm_head", "0"}};
-  const DevicePlan plan = plan_devices(ten_layers(), map, gpus({1}, 1), false);
+  const DevicePlan plan = plan_devices(ten_layers(), map, gpus({100}, 1), false);
   EXPECT_EQ(plan.device_of("model.embed_tokens"), "cpu");
   EXPECT_EQ(plan.device_of("model.layers.1"), "cuda:0");
   EXPECT_EQ(plan.device_of("model.layers.2"), "disk");
@@ -123,6 +123,27 @@ TEST(DevicePlan, ExpertsMayLieElsewhere) {
   EXPECT_THAT(plan.bytes, ElementsAre(Pair("cpu", 8), Pair("cuda:0", 110 - 16), Pair("disk", 8)));
   EXPECT_THAT(plan.report, StartsWith("cuda:0: model.embed_tokens - model.layers.0 (0.00 GB)\n"
                                       "cpu: model.layers.0.mlp (0.00 GB)\n"));
+}
+
+// What a GPU stores as BF16 counts there, and only there.
+TEST(DevicePlan, WidenedWeights) {
+  auto modules = ten_layers();
+  for (ModuleSize& module : modules) {
+    if (!module.name.starts_with("model.layers.")) continue;
+    module.mlp_bytes = 8;
+    module.widened = 25;
+    module.mlp_widened = 24;
+  }
+  DeviceMap map;
+  map.modules = {{"", "cuda"}, {"model.layers.0.mlp", "cpu"}};
+  const DevicePlan plan = plan_devices(modules, map, gpus({500}, 1000), false);
+  EXPECT_THAT(plan.bytes, ElementsAre(Pair("cpu", 8), Pair("cuda:0", 110 - 8 + 250 - 24)));
+  EXPECT_THAT(counts(plan_devices(modules, "auto", gpus({200}, 1000), false)),
+              ElementsAre(Pair("cpu", 6), Pair("cuda:0", 6)));
+  const std::string error =
+      error_of([&] { plan_devices(modules, "cuda", gpus({350}, 1000), false); });
+  EXPECT_THAT(error, StartsWith("resource_exhausted: device \"cuda:0\": the weights take"));
+  EXPECT_THAT(error, HasSubstr("--n-cpu-moe"));
 }
 
 TEST(DevicePlan, Errors) {

@@ -8,6 +8,7 @@
 #include "cuda/mma.cuh"
 #include "cuda/shared_memory.h"
 #include "cuda/sm90/gemm_call.h"
+#include "cuda/sm90/row_operands.cuh"
 #include "cuda/sm90/wgmma.cuh"
 
 namespace m2::cuda::sm90 {
@@ -22,6 +23,7 @@ constexpr int kMostColumnsOfBlock = 4096;  // more are shared by two blocks
 
 struct TilePart {
   const float* scale;  // F8 only, [rows / 128, cols / 128]
+  const char* units;   // int8 only (int8_layout.h)
   float* output;       // [T, rows]
   int rows;
   int first_tile;
@@ -42,11 +44,14 @@ struct RowTiles {
 // What the ring brings at a time: 128 bytes of every row of the tile, and the tokens' columns.
 template <DType kType, int kTokens>
 struct TileStage {
-  static constexpr int kBlocks = kType == DType::kF8E4M3 ? 2 : 1;  // of kTileColumns
+  static constexpr bool kIsInt8 = kType == DType::kU8;
+  static constexpr int kBlocks = kType == DType::kF8E4M3 || kIsInt8 ? 2 : 1;  // of kTileColumns
   static constexpr int kTokenRows = token_parts(kType) * kTokens;
   static constexpr int kBlockBytes = kTokenRows * 128;
-  static constexpr int kWeightBytes = kRowsOfTile * 128;
-  static constexpr int kBytes = kWeightBytes + kBlocks * kBlockBytes;
+  static constexpr int kWeightBytes =
+      kIsInt8 ? kRowsOfTile / kInt8Rows * kInt8UnitBytes : kRowsOfTile * 128;
+  static constexpr int kCopied = kWeightBytes + kBlocks * kBlockBytes;
+  static constexpr int kBytes = (kCopied + 1023) / 1024 * 1024;
   static constexpr int kMostBytes = 192 << 10;
   static constexpr int kCount = std::min(12, kMostBytes / kBytes);
 };
@@ -107,10 +112,21 @@ __device__ void copy_stages(const RowTiles& args, SharedTiles<kType, kTokens>& s
   const bool asks = threadIdx.x % 32 == 0;
   const auto copy_weights = [&](int slot, int tile, int stage) {
     const int part = part_of(args, tile);
-    arrive_expecting(&shared.full[slot], Stage::kBytes);
-    load_tile(shared.stages[slot] + Stage::kBlocks * Stage::kBlockBytes, &args.maps[part],
-              &shared.full[slot], (first + stage) * 128,
-              (tile - args.parts[part].first_tile) * kRowsOfTile);
+    char* to = shared.stages[slot] + Stage::kBlocks * Stage::kBlockBytes;
+    const int row = (tile - args.parts[part].first_tile) * kRowsOfTile;
+    arrive_expecting(&shared.full[slot], Stage::kCopied);
+    if constexpr (Stage::kIsInt8) {
+      const int last = (args.parts[part].rows - 1) / kInt8Rows;  // is read again beyond the end
+      for (int i = 0; i < kRowsOfTile / kInt8Rows; ++i) {
+        const std::int64_t unit =
+            std::int64_t{min(row / kInt8Rows + i, last)} * args.stages + first + stage;
+        copy_bulk(sm90::shared_address(to + i * kInt8UnitBytes),
+                  args.parts[part].units + unit * kInt8UnitBytes, kInt8UnitBytes,
+                  sm90::shared_address(&shared.full[slot]));
+      }
+    } else {
+      load_tile(to, &args.maps[part], &shared.full[slot], (first + stage) * 128, row);
+    }
   };
   const auto copy_tokens = [&](int slot, int stage) {
     constexpr int kBytes = Stage::kBlocks * Stage::kBlockBytes;
@@ -144,54 +160,6 @@ __device__ void copy_stages(const RowTiles& args, SharedTiles<kType, kTokens>& s
   });
 }
 
-// The operands of a warp's sixteen rows from a stage's weights: rows lane / 4 and that + 8, and of
-// both the 32 bytes from 32 (lane % 4) on, four columns a step.
-template <DType kType>
-struct RowOperands {
-  static constexpr int kSteps = kType == DType::kF8E4M3 ? 8 : 4;
-  std::uint32_t values[kSteps][4];
-
-  __device__ explicit RowOperands(const char* weights) {
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int row = static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int chunk = (lane % 4 * 2 + i) ^ (lane / 4);
-        const uint4 vector =
-            *reinterpret_cast<const uint4*>(weights + (row + 8 * half) * 128 + chunk * 16);
-#pragma unroll
-        for (int j = 0; j < kSteps / 2; ++j) {
-          const WeightPairs pairs = weight_pairs<kType>(vector, j);
-          values[i * (kSteps / 2) + j][half] = pairs.pair[0];
-          values[i * (kSteps / 2) + j][2 + half] = pairs.pair[1];
-        }
-      }
-    }
-  }
-};
-
-// The scales of the tile's blocks of 128 columns: a lane holds that of every 32nd stage.
-class StageScales {
- public:
-  __device__ explicit StageScales(const float* first) : first_(first) {}
-  __device__ float get(int stage, int count) {
-    const int batch = stage / 32;
-    if (batch != batch_) {
-      batch_ = batch;
-      const int own = batch * 32 + static_cast<int>(threadIdx.x) % 32;
-      held_ = own < count ? __ldg(first_ + own) : 0.0F;
-    }
-    return __shfl_sync(kAllLanes, held_, stage % 32);
-  }
-
- private:
-  const float* first_;
-  int batch_ = -1;
-  float held_ = 0.0F;
-};
-
 // A warpgroup's stages of a tile: sums as wgmma.cuh has them, the parts of a token one by one.
 template <DType kType, int kTokens>
 __device__ void multiply_stages(SharedTiles<kType, kTokens>& shared, int stages, int group,
@@ -218,7 +186,7 @@ __device__ void multiply_stages(SharedTiles<kType, kTokens>& shared, int stages,
           matrix_descriptor(tokens + step / 4 * Stage::kBlockBytes) + step % 4 * kDescriptorStep;
       if constexpr (kScaled) {
         Products<Stage::kTokenRows>::multiply(products, rows.values[step], columns, step > 0);
-      } else if constexpr (kType == DType::kF16) {
+      } else if constexpr (kType != DType::kBF16) {
         Products<Stage::kTokenRows>::multiply(sums, rows.values[step], columns, 1);
       } else {
         Products<Stage::kTokenRows>::multiply_bf16(sums, rows.values[step], columns, 1);
@@ -376,6 +344,7 @@ bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data
 
 bool fits(const WeightView& weight) {
   if (!is_aligned(weight.data) || weight.cols > kTileMostColumns) return false;
+  if (weight.block_format != BlockFormat::kNone) return is_int8(weight);
   if (weight.dtype == DType::kF8E4M3) {
     return weight.cols % 128 == 0 && weight.block_rows == 128 && weight.block_cols == 128;
   }
@@ -408,15 +377,17 @@ bool row_tile_linears(std::span<const LinearArgs> products, const RmsNormArgs* n
   const TileTokens tokens = {
       context.prefill.operands.get<char>(static_cast<std::size_t>(rows * first.weight.cols * 2)),
       context.prefill.scales.get<float>(kTileTokensMost)};
-  fill_tile_tokens(input, norm, type, tokens, context);
+  const bool has_codes = type == DType::kU8;  // whose columns are in the order of F8's
+  fill_tile_tokens(input, norm, has_codes ? DType::kF8E4M3 : type, tokens, context);
   RowTiles args = {};
   args.stages = static_cast<int>(row_bytes / 128);
   args.tokens = static_cast<const char*>(tokens.rows);
   args.token_scales = tokens.scales;
   args.num_tokens = num_tokens;
   for (const LinearArgs& product : products) {
-    args.maps[args.count] = gemm_matrix(product.weight).map;
+    if (!has_codes) args.maps[args.count] = gemm_matrix(product.weight).map;
     args.parts[args.count++] = {.scale = product.weight.scale,
+                                .units = static_cast<const char*>(product.weight.data),
                                 .output = product.output.as<float>(),
                                 .rows = static_cast<int>(product.weight.rows),
                                 .first_tile = args.tiles,
@@ -425,6 +396,8 @@ bool row_tile_linears(std::span<const LinearArgs> products, const RmsNormArgs* n
   }
   if (type == DType::kF8E4M3) {
     start<DType::kF8E4M3>(args, first.weight.cols, context);
+  } else if (has_codes) {
+    start<DType::kU8>(args, first.weight.cols, context);
   } else if (type == DType::kF16) {
     start<DType::kF16>(args, first.weight.cols, context);
   } else {

@@ -62,4 +62,17 @@ void attention(const AttentionArgs& args, Context& context) {
   check_launch("attention");
 }
 
+void attention_block(const AttentionBlockArgs& args, Context& context) {
+  check(args.norm);
+  for (const LinearArgs& projection : args.projections) check(projection);
+  check(args.rotate);
+  check(args.append);
+  check(args.attention);
+  check(args.output);
+  norm_linears(args.norm, args.projections, context);
+  qk_norm_rope_append(args.rotate, args.append, context);
+  attention(args.attention, context);
+  linear(args.output, context);
+}
+
 }  // namespace m2::cuda

@@ -56,6 +56,7 @@ void qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& appen
                          Context& context);
 void kv_append(const KvAppendArgs& args, Context& context);
 void attention(const AttentionArgs& args, Context& context);
+void attention_block(const AttentionBlockArgs& args, Context& context);
 void uniform_noise(const UniformNoiseArgs& args, Context& context);
 void moe_route(const MoeRouteArgs& args, Context& context);
 void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route, Context& context);

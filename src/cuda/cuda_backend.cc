@@ -155,6 +155,10 @@ void CudaBackend::attention(const AttentionArgs& args) {
   cuda::attention(args, on_device().context);
 }
 
+void CudaBackend::attention_block(const AttentionBlockArgs& args) {
+  cuda::attention_block(args, on_device().context);
+}
+
 void CudaBackend::uniform_noise(const UniformNoiseArgs& args) {
   cuda::uniform_noise(args, on_device().context);
 }

@@ -41,6 +41,7 @@ class CudaBackend final : public Backend {
   void kv_append(const KvAppendArgs& args) override;
   void qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& append) override;
   void attention(const AttentionArgs& args) override;
+  void attention_block(const AttentionBlockArgs& args) override;
   void uniform_noise(const UniformNoiseArgs& args) override;
   void moe_route(const MoeRouteArgs& args) override;
   void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route) override;

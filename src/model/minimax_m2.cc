@@ -199,25 +199,26 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
   const bool training = pass.options.training_seed.has_value();
   Tensor attentions = new_attentions(pass);
 
-  backend.norm_linears({residual, weights.input_norm, eps(), normed},
-                       std::array{LinearArgs{.input = normed, .weight = weights.q, .output = q},
-                                  LinearArgs{.input = normed, .weight = weights.k, .output = k},
-                                  LinearArgs{.input = normed, .weight = weights.v, .output = v}});
   const Shape kv_heads = {num_tokens_, config_.num_key_value_heads, head_dim};
   const Shape q_heads = {num_tokens_, config_.num_attention_heads, head_dim};
-  backend.qk_norm_rope_append({.q = q,
-                               .k = k,
-                               .q_weight = weights.q_norm,
-                               .k_weight = weights.k_norm,
-                               .eps = eps(),
-                               .cos = stage.cos,
-                               .sin = stage.sin,
-                               .head_dim = head_dim},
-                              {.k = first(stage.k, kv_heads),
-                               .v = first(stage.v, kv_heads),
-                               .slot_mapping = batch.slot_mapping,
-                               .cache = cache});
-  backend.attention({.q = first(stage.q, q_heads),
+  backend.attention_block(
+      {.norm = {residual, weights.input_norm, eps(), normed},
+       .projections = {LinearArgs{.input = normed, .weight = weights.q, .output = q},
+                       LinearArgs{.input = normed, .weight = weights.k, .output = k},
+                       LinearArgs{.input = normed, .weight = weights.v, .output = v}},
+       .rotate = {.q = q,
+                  .k = k,
+                  .q_weight = weights.q_norm,
+                  .k_weight = weights.k_norm,
+                  .eps = eps(),
+                  .cos = stage.cos,
+                  .sin = stage.sin,
+                  .head_dim = head_dim},
+       .append = {.k = first(stage.k, kv_heads),
+                  .v = first(stage.v, kv_heads),
+                  .slot_mapping = batch.slot_mapping,
+                  .cache = cache},
+       .attention = {.q = first(stage.q, q_heads),
                      .cache = cache,
                      .cu_seqlens = batch.cu_seqlens,
                      .context_lens = batch.context_lens,
@@ -233,15 +234,15 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
                      .dropout_seed = training ? pass.dropout_seed(layer) : 0,
                      .scale = 1.0F / std::sqrt(static_cast<float>(head_dim)),
                      .output = first(stage.attn_out, q_heads),
-                     .probabilities = attentions.view()});
+                     .probabilities = attentions.view()},
+       .output = {.input = first(stage.attn_out, q.shape),
+                  .weight = weights.attn_out,
+                  .output = residual,
+                  .accumulate = true}});
   if (pass.options.study.attentions) {
     pass.options.study_outputs->attentions.push_back(
         backend.host_accessible() ? std::move(attentions) : stage.host_copy(attentions.view()));
   }
-  backend.linear({.input = first(stage.attn_out, q.shape),
-                  .weight = weights.attn_out,
-                  .output = residual,
-                  .accumulate = true});
 }
 
 // normed = post_attention_norm(residual);

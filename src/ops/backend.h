@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/attention.h"
+#include "ops/attention_block.h"
 #include "ops/embedding.h"
 #include "ops/kv_append.h"
 #include "ops/linear.h"
@@ -82,6 +82,12 @@ class Backend {
     kv_append(append);
   }
   virtual void attention(const AttentionArgs& args) = 0;
+  virtual void attention_block(const AttentionBlockArgs& args) {
+    norm_linears(args.norm, args.projections);
+    qk_norm_rope_append(args.rotate, args.append);
+    attention(args.attention);
+    linear(args.output);
+  }
   virtual void uniform_noise(const UniformNoiseArgs& args) = 0;
   virtual void moe_route(const MoeRouteArgs& args) = 0;
   /// rms_norm, then the router of its output.

@@ -1,6 +1,7 @@
 #include "cuda/attention.cuh"
 
 #include "base/error.h"
+#include "cuda/decode_attention.h"
 
 namespace m2::cuda {
 
@@ -70,8 +71,12 @@ void attention_block(const AttentionBlockArgs& args, Context& context) {
   check(args.attention);
   check(args.output);
   norm_linears(args.norm, args.projections, context);
-  qk_norm_rope_append(args.rotate, args.append, context);
-  attention(args.attention, context);
+  if (decode_attention(args.rotate, args.append, args.attention, context)) {
+    check_launch("attention_block");
+  } else {
+    qk_norm_rope_append(args.rotate, args.append, context);
+    attention(args.attention, context);
+  }
   linear(args.output, context);
 }
 

@@ -131,6 +131,12 @@ void mixed_linears(std::span<const LinearArgs> products, Context& context) {
   for (const LinearArgs& args : products) linear(args, context);
 }
 
+// Not one token: most of what its products would be is padding.
+bool tile_linears(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context) {
+  return !products.empty() && products.front().input.shape[0] > 1 &&
+         sm90::row_tile_linears(products, norm, context);
+}
+
 }  // namespace
 
 void linear(const LinearArgs& args, Context& context) { linears({&args, 1}, context); }
@@ -143,8 +149,7 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
     rms_norm(norm, context);
     return mixed_linears(products, context);
   }
-  if (few_tokens_linears(products, &norm, context) ||
-      sm90::row_tile_linears(products, &norm, context)) {
+  if (few_tokens_linears(products, &norm, context) || tile_linears(products, &norm, context)) {
     return check_launch("norm_linears");
   }
   if (!products.empty() && sm90::fits_linears(products, context)) {
@@ -163,8 +168,8 @@ void linears(std::span<const LinearArgs> products, Context& context) {
     sm90::linears(products, nullptr, context);
     return check_launch("linear");
   }
-  if (few_tokens_linears(products, nullptr, context) ||
-      sm90::row_tile_linears(products, nullptr, context) || stream_linears(products, context)) {
+  if (few_tokens_linears(products, nullptr, context) || tile_linears(products, nullptr, context) ||
+      stream_linears(products, context)) {
     return check_launch("linear");
   }
   if (products.size() == 1) {

@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kRowThreads, 1)
                       args.plan.slot_bytes);
   __syncthreads();
   if (is_asker()) {  // weights are constant: it need not wait for other kernels
-    return ring.ask(args.plan.shares, args.parts.units, kTileStages<kPieces>, args.shape.row_bytes,
+    return ring.ask(args.plan.counter, args.parts.units, kTileStages<kPieces>, args.shape.row_bytes,
                     LinearSource{args});
   }
   const int cols = args.shape.cols;
@@ -116,7 +116,7 @@ template <DType kType, int kPieces, bool kNormed>
 bool launch(FewTokensLinear args, Context& context) {
   const int blocks = std::min(args.parts.units, context.num_sms);
   args.plan = plan_rows<kType>(args.shape, kTileOfRows, WarpSums<kUnitsAtOnce, kTileTokens>::kBytes,
-                               UnitShares{nullptr, 1, 0.0F}, context);
+                               context);
   if (args.plan.slots == 0) return false;
   const auto kernel = few_tokens_linear_kernel<kType, kPieces, kNormed>;
   allow_shared_memory(kernel, args.plan.num_bytes);

@@ -1,6 +1,7 @@
 // The experts of few tokens with int4 weights, each warp with a stream of its own
 // (int4_stream.cuh). Blocks stay on their multiprocessor; the tiles of rows of all experts are
-// shared evenly.
+// shared evenly. The fewest tokens take another kernel (int4_few_experts.cu), in which more
+// instructions go into sums: it is the faster one where experts have one or two tokens.
 #include "cuda/int4_experts.h"
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "base/error.h"
 #include "cuda/combine_experts.h"
 #include "cuda/expert_groups.cuh"
+#include "cuda/int4_few_experts.h"
 #include "cuda/int4_stream.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
@@ -25,17 +27,6 @@ __device__ inline float quick_activate(Activation activation, float x) {
   return activation == Activation::kSilu ? x * sigmoid(x) : other_activation(activation, x);
 }
 
-// The table of the experts is far from the first multiprocessor that needs it: it comes nearer
-// while the kernels before end.
-__device__ inline void prefetch_table(const ExpertPointers* experts, int num_experts) {
-  constexpr int kLine = 128;
-  const auto* table = reinterpret_cast<const char*>(experts);
-  const int num_bytes = num_experts * static_cast<int>(sizeof(ExpertPointers));
-  for (int at = static_cast<int>(threadIdx.x) * kLine; at < num_bytes; at += kThreads * kLine) {
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(table + at));
-  }
-}
-
 // The slots of a lane's two tokens of a tile.
 struct SlotPair {
   int slot[2];
@@ -51,7 +42,6 @@ struct SlotPair {
 struct GateUp {
   const float* hidden_states;     // [T, H]
   const ExpertPointers* experts;  // [E]
-  int num_experts;
   ExpertGroupsView groups;
   Int4Shape shape;  // [I, H]
   Activation activation;
@@ -66,7 +56,6 @@ template <int kGroup>
 __global__ void __launch_bounds__(kThreads, 1) int4_gate_up_kernel(const GateUp args) {
   extern __shared__ uint4 shared[];
   Int4Stream<kGroup> stream(shared, args.shape, args.plan);
-  prefetch_table(args.experts, args.num_experts);
   await_earlier_kernels();
   release_next_kernel();  // now: the down kernel takes the experts' choice for made
   const int row_tiles = args.shape.rows / kUnitRows;
@@ -155,67 +144,6 @@ __global__ void __launch_bounds__(kThreads, 1) int4_down_kernel(const Down args)
   }
 }
 
-struct OneTokenDown {
-  const float* inner;             // [K, I]
-  const ExpertPointers* experts;  // [E]
-  const std::int32_t* topk_ids;   // [K]
-  const float* topk_weights;      // [K]
-  Int4Shape shape;                // [H, I]
-  float* output;                  // [H]
-  int top_k;
-  Int4Plan plan;
-};
-
-// The experts of the token are taken in pairs: the first on the upper rows of the mma with the
-// first column of tokens, the second on the lower rows with the second column. A unit is as many
-// groups of eight rows of all pairs as there are warps for; their sums meet with the router's
-// weights in shared memory.
-template <int kGroup>
-__global__ void __launch_bounds__(kThreads, 1) int4_one_token_down_kernel(const OneTokenDown args) {
-  extern __shared__ uint4 shared[];
-  __shared__ float partial[2][kStreamWarps][kUnitRows];
-  Int4Stream<kGroup> stream(shared, args.shape, args.plan);
-  const int pairs = (args.top_k + 1) / 2;
-  const int groups = kStreamWarps / pairs;
-  const int row_groups = args.shape.rows / kUnitRows;
-  const Span units = share_of((row_groups + groups - 1) / groups, static_cast<int>(blockIdx.x),
-                              static_cast<int>(gridDim.x));
-  const int choice = 2 * (stream.warp() % pairs);
-  const auto down_of = [&](int of) {
-    return static_cast<const char*>(args.experts[args.topk_ids[of]].down);
-  };
-  // An odd last one is its own partner, which counts nothing.
-  const auto source_of = [&](int) {
-    return TileSource{down_of(choice), down_of(min(choice + 1, args.top_k - 1))};
-  };
-  const bool idle = stream.warp() >= groups * pairs;
-  const int first = units.begin * groups + stream.warp() / pairs;
-  const int end = idle ? first : min(units.end * groups, row_groups);
-  stream.start({first, end, groups, row_groups, stream.eight_rows(args.shape)}, source_of);
-  begin_kernel();
-  stream.fill([&](int i) { return args.inner + std::int64_t{i} * args.shape.cols; }, args.top_k);
-  int at = first;
-  for (int unit = units.begin; unit < units.end; ++unit, at += groups) {
-    float sum = 0.0F;
-    if (at < end) {
-      const float2 sums = stream.multiply_experts(source_of, choice, args.top_k - 1);
-      sum = args.topk_weights[choice] * sums.x;
-      if (choice + 1 < args.top_k) sum += args.topk_weights[choice + 1] * sums.y;
-    }
-    float(&sums_of_warps)[kStreamWarps][kUnitRows] = partial[(unit - units.begin) % 2];
-    if (stream.lane() % 4 == 0) sums_of_warps[stream.warp()][stream.lane() / 4] = sum;
-    sync_stream_warps();
-    const int own = static_cast<int>(threadIdx.x);
-    const int row = unit * groups * kUnitRows + own;
-    if (own >= groups * kUnitRows || row >= args.shape.rows) continue;
-    float total = 0.0F;
-    for (int i = 0; i < pairs; ++i) {
-      total += sums_of_warps[own / kUnitRows * pairs + i][own % kUnitRows];
-    }
-    args.output[row] += total;
-  }
-}
-
 Int4Shape shape_of(const WeightView& weight) {
   return {static_cast<int>(weight.rows), static_cast<int>(weight.cols)};
 }
@@ -237,11 +165,6 @@ class Int4ExpertsCall {
   void run() {
     // Few tokens of a tile leave room for more stages; hardly any expert has more than those.
     constexpr std::int64_t kFewTokens = 16;
-    if (num_tokens_ == 1 && top_k_ <= 2 * kStreamWarps && fits(gate_.cols, 1) &&
-        fits(down_.cols, top_k_)) {
-      gate_up(group_by_expert(args_, 1, context_), 1);
-      return one_token_down();
-    }
     int tokens = num_tokens_ <= kFewTokens ? kTileTokens / 2 : kTileTokens;
     const int widest = std::max(gate_.cols, down_.cols);
     while (tokens > 0 && !fits(widest, tokens)) --tokens;
@@ -279,7 +202,6 @@ class Int4ExpertsCall {
   void gate_up(const ExpertGroupsView& groups, int tokens) {
     start(int4_gate_up_kernel<kGroup>, GateUp{.hidden_states = args_.hidden_states.as<float>(),
                                               .experts = table_,
-                                              .num_experts = static_cast<int>(args_.experts.size()),
                                               .groups = groups,
                                               .shape = gate_,
                                               .activation = args_.activation,
@@ -298,18 +220,6 @@ class Int4ExpertsCall {
                                          .down = down,
                                          .plan = plan(down_.cols, tokens)});
     combine_experts(down, args_, context_);
-  }
-
-  void one_token_down() {
-    start(int4_one_token_down_kernel<kGroup>,
-          OneTokenDown{.inner = inner_,
-                       .experts = table_,
-                       .topk_ids = args_.topk_ids.as<std::int32_t>(),
-                       .topk_weights = args_.topk_weights.as<float>(),
-                       .shape = down_,
-                       .output = args_.output.as<float>(),
-                       .top_k = top_k_,
-                       .plan = plan(down_.cols, top_k_)});
   }
 
   const MoeExpertsArgs& args_;
@@ -331,8 +241,10 @@ bool has_int4_experts(const MoeExpertsArgs& args) {
 void int4_experts(const MoeExpertsArgs& args, Context& context) {
   M2_REQUIRE(ErrorCode::kUnsupported, context.has_bulk_copies,
              "cuda: moe_experts: int4 weights need a device of compute capability 9 or later");
-  for_int4_group(args.experts.front().gate,
-                 [&](auto group) { Int4ExpertsCall<group()>(args, context).run(); });
+  if (!int4_few_experts(args, context)) {
+    for_int4_group(args.experts.front().gate,
+                   [&](auto group) { Int4ExpertsCall<group()>(args, context).run(); });
+  }
   check_launch("moe_experts: int4");
 }
 

@@ -34,7 +34,7 @@ __device__ inline std::uint32_t scaled(std::uint32_t pair, __half scale) {
 }
 
 /// What codes are as f16 operands of a mma: the numbers q + 8 in multiples of 2^-20, if columns 0
-/// and 1 of every four meet activations that are 16 times as large (CodeTokens).
+/// and 1 of every four meet activations that are 16 times as large (int4_tiles.cuh).
 constexpr float kCodeUnit = 0x1p-20F;
 constexpr float kLowFactor = 16.0F;
 

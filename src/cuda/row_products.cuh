@@ -113,25 +113,23 @@ struct RowPlan {
   int slots = 0;  // 0: no room
   int slot_bytes = 0;
   int num_bytes = 0;
-  UnitShares shares = {};
+  UnitCounter* counter = nullptr;
 };
 
-/// For stages of `rows` rows; `shares` still lacks its counter.
+/// For stages of `rows` rows.
 template <DType kType>
-RowPlan plan_rows(const StreamShape& shape, int rows, int own_bytes, UnitShares shares,
-                  Context& context) {
+RowPlan plan_rows(const StreamShape& shape, int rows, int own_bytes, Context& context) {
   constexpr int kFewestSlots = 3;
   // More on its way saturates nothing better and delays the activations, which come through the
   // same queues (H200, whole layers: 100 KB 73 us, 200 KB 79 us for a token).
   constexpr int kRingBytes = 100 << 10;
   constexpr int kSpare = 1024;  // static shared memory and what the driver takes
-  const int bytes = RowRing<kType>::slot_bytes(rows, std::min(shape.row_bytes, kWidestStage));
+  const int bytes = RowRing<kType>::slot_bytes_of(rows, std::min(shape.row_bytes, kWidestStage));
   const int room = context.shared_bytes - kSpare - own_bytes - RowRing<kType>::num_bytes(0, bytes);
   const int slots = std::min(
       {room / bytes, RowRing<kType>::kMaxSlots, std::max(kRingBytes / bytes, kFewestSlots)});
   if (slots < kFewestSlots) return {};
-  shares.counter = next_counter(context);
-  return {slots, bytes, own_bytes + RowRing<kType>::num_bytes(slots, bytes), shares};
+  return {slots, bytes, own_bytes + RowRing<kType>::num_bytes(slots, bytes), next_counter(context)};
 }
 
 }  // namespace m2::cuda

@@ -1,13 +1,9 @@
-// A chunk of 8,192 new tokens at the published width, and int4 experts of few and many tokens.
-#include <cmath>
+// A chunk of 8,192 new tokens at the published width.
 #include <numeric>
-#include <set>
 
 #include "base/error.h"
 #include "benches.h"
-#include "device_memory.h"
 #include "model/minimax_m2.h"
-#include "ops/random_fill.h"
 
 namespace m2::bench {
 namespace {
@@ -18,11 +14,6 @@ constexpr float kBiasScale = 0.02F;  // small beside the scores: the tokens choo
 // What libraries reach on an H200: FP8 products in blocks of scales, causal attention.
 constexpr double kProductFlops = 1300e12;
 constexpr double kAttentionFlops = 630e12;
-
-double expert_flops(const MiniMaxM2Config& config, std::int64_t num_tokens) {
-  return 6.0 * static_cast<double>(num_tokens * config.num_experts_per_tok) *
-         static_cast<double>(config.hidden_size * config.intermediate_size);
-}
 
 double dense_flops(const MiniMaxM2Config& config, std::int64_t num_tokens) {
   const std::int64_t heads = 2 * config.num_attention_heads + 2 * config.num_key_value_heads;
@@ -59,36 +50,9 @@ LayerWeights random_layer(const MiniMaxM2Config& config, RandomWeights& weights)
           .k = weights.matrix(kv_width, hidden_size),
           .v = weights.matrix(kv_width, hidden_size),
           .attn_out = weights.matrix(hidden_size, q_width),
-          .gate = weights.matrix(config.num_local_experts, hidden_size, DType::kF32),
+          .gate = weights.matrix(config.num_local_experts, hidden_size, {DType::kF32}),
           .correction_bias = weights.vector(config.num_local_experts, kBiasScale),
           .experts = weights.experts(config)};
-}
-
-// Random int4 experts straight in the order of the device.
-std::vector<ExpertWeights> int4_experts(const MiniMaxM2Config& config, BlockFormat format,
-                                        CudaBackend& backend, std::vector<Tensor>& memory) {
-  std::vector<ExpertWeights> experts(static_cast<std::size_t>(config.num_local_experts));
-  const auto make = [&](std::int64_t rows, std::int64_t cols) {
-    const std::int64_t num_bytes = block_matrix_bytes(format, rows, cols);
-    memory.push_back(backend.allocate(DType::kU8, {num_bytes}));
-    const WeightView weight = {.data = memory.back().view().data,
-                               .dtype = DType::kU8,
-                               .rows = rows,
-                               .cols = cols,
-                               .block_format = format};
-    backend.random_fill(
-        {.data = memory.back().view().data,
-         .num_bytes = num_bytes,
-         .pattern = random_pattern(weight, 1.0F / std::sqrt(static_cast<float>(cols))),
-         .seed = memory.size()});
-    return weight;
-  };
-  for (ExpertWeights& expert : experts) {
-    expert.gate = make(config.intermediate_size, config.hidden_size);
-    expert.up = make(config.intermediate_size, config.hidden_size);
-    expert.down = make(config.hidden_size, config.intermediate_size);
-  }
-  return experts;
 }
 
 }  // namespace
@@ -97,9 +61,9 @@ void bench_prefill(CudaBackend& backend, Report& report) {
   constexpr std::int64_t kLayers = 4;
   MiniMaxM2Config config = full_width_config();
   config.num_hidden_layers = kLayers;
-  RandomWeights random(backend, DType::kF8E4M3);
+  RandomWeights random(backend, {DType::kF8E4M3});
   auto weights = std::make_shared<ModelWeights>();
-  weights->embed_tokens = random.matrix(config.vocab_size, config.hidden_size, DType::kBF16);
+  weights->embed_tokens = random.matrix(config.vocab_size, config.hidden_size, {DType::kBF16});
   weights->lm_head = weights->embed_tokens;
   weights->norm = random.vector(config.hidden_size);
   for (std::int64_t i = 0; i < kLayers; ++i)
@@ -118,46 +82,6 @@ void bench_prefill(CudaBackend& backend, Report& report) {
                              floor / seconds),
               .seconds = seconds,
               .flops = products + attention});
-}
-
-void bench_int4_experts(CudaBackend& backend, BlockFormat format, Report& report) {
-  constexpr int kLayers = 4;  // alternate, so that no weight is in a cache
-  constexpr int kRoutings = 16;
-  const MiniMaxM2Config config = full_width_config();
-  std::vector<Tensor> memory;
-  std::vector<std::vector<ExpertWeights>> layers;
-  for (int i = 0; i < kLayers; ++i) {
-    layers.push_back(int4_experts(config, format, backend, memory));
-  }
-  const ExpertWeights& expert = layers[0][0];
-  const auto expert_bytes =
-      static_cast<double>(2 * expert.gate.num_bytes() + expert.down.num_bytes());
-  std::mt19937 engine(3);
-  for (const std::int64_t num_tokens : {1, 2, 4, 8, 16, 32, 64, 128, 512, 2048, 8192}) {
-    const Shape topk = {num_tokens, config.num_experts_per_tok};
-    std::vector<Tensor> ids;
-    double hit = 0.0;
-    for (int i = 0; i < kRoutings; ++i) {
-      const auto routing = random_routing(config, num_tokens, engine);
-      hit += static_cast<double>(std::set(routing.begin(), routing.end()).size()) / kRoutings;
-      ids.push_back(upload(backend, routing, topk));
-    }
-    const Tensor hidden = random_tensor(backend, {num_tokens, config.hidden_size});
-    const Tensor topk_weights = random_tensor(backend, topk);
-    const Tensor output = random_tensor(backend, hidden.shape());
-    const double seconds = time_recorded(backend, [&](int i) {
-      backend.moe_experts({.hidden_states = hidden.view(),
-                           .topk_ids = ids[static_cast<std::size_t>(i % kRoutings)].view(),
-                           .topk_weights = topk_weights.view(),
-                           .experts = layers[static_cast<std::size_t>(i % kLayers)],
-                           .output = output.view()});
-    });
-    report.add(
-        {.name = concat("moe_experts ", block_format_name(format), " T=", num_tokens, " hit=", hit),
-         .seconds = seconds,
-         .bytes = hit * expert_bytes,
-         .flops = num_tokens > 64 ? expert_flops(config, num_tokens) : 0.0});
-  }
 }
 
 }  // namespace m2::bench

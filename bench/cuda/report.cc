@@ -54,15 +54,14 @@ double time_calls(Backend& backend, const std::function<void(int)>& call) {
 }
 
 double time_recorded(Backend& backend, const std::function<void(int)>& call) {
-  constexpr int kCalls = 16;
   static std::uint64_t next_key = 0;
   const std::vector<std::uint64_t> key = {++next_key};
   const double seconds = time_calls(backend, [&](int) {
     backend.run_step(key, [&] {
-      for (int i = 0; i < kCalls; ++i) call(i);
+      for (int i = 0; i < kRecordedCalls; ++i) call(i);
     });
   });
-  return seconds / kCalls;
+  return seconds / kRecordedCalls;
 }
 
 }  // namespace m2::bench

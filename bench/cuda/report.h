@@ -36,7 +36,11 @@ class Report {
 /// so that the device and not the launching decides wherever it is the slower one.
 [[nodiscard]] double time_calls(Backend& backend, const std::function<void(int)>& call);
 
-/// The same for calls of a recorded step, without any launching by the host.
+/// Calls of a recorded step.
+constexpr int kRecordedCalls = 16;
+
+/// The same for calls of a recorded step, without any launching by the host: call(i) for each i
+/// below kRecordedCalls.
 [[nodiscard]] double time_recorded(Backend& backend, const std::function<void(int)>& call);
 
 }  // namespace m2::bench

@@ -36,10 +36,6 @@ struct UnitShares {
     const int chunks = (num_units + chunk - 1) / chunk;
     return max(1, static_cast<int>(own * static_cast<float>(chunks / static_cast<int>(gridDim.x))));
   }
-  /// The first unit of this block.
-  [[nodiscard]] __device__ int first_unit(int num_units) const {
-    return static_cast<int>(blockIdx.x) * own_chunks(num_units) * chunk;
-  }
 };
 
 /// Copies of the ring's state are at different stages in the asking warp and in the others.

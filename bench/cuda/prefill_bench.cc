@@ -63,7 +63,9 @@ void bench_prefill(CudaBackend& backend, Report& report) {
   config.num_hidden_layers = kLayers;
   RandomWeights random(backend, {DType::kF8E4M3});
   auto weights = std::make_shared<ModelWeights>();
-  weights->embed_tokens = random.matrix(config.vocab_size, config.hidden_size, {DType::kBF16});
+  // Of the size of what the layers add: small beside it, all tokens would become alike and go to
+  // the same experts.
+  weights->embed_tokens = random.embeddings(config.vocab_size, config.hidden_size);
   weights->lm_head = weights->embed_tokens;
   weights->norm = random.vector(config.hidden_size);
   for (std::int64_t i = 0; i < kLayers; ++i)

@@ -69,6 +69,12 @@ WeightView RandomWeights::matrix(std::int64_t rows, std::int64_t cols) {
   return matrix(rows, cols, format_);
 }
 
+WeightView RandomWeights::embeddings(std::int64_t rows, std::int64_t cols) {
+  WeightView view = {.dtype = DType::kBF16, .rows = rows, .cols = cols};
+  view.data = fill(view.num_bytes(), random_pattern(view, 1.0F)).data;
+  return view;
+}
+
 TensorView RandomWeights::vector(std::int64_t size, float scale) {
   const TensorView bytes =
       fill(size * static_cast<std::int64_t>(sizeof(float)), random_pattern(DType::kF32, scale));

@@ -28,6 +28,8 @@ class RandomWeights {
   /// A matrix whose products keep the size of their input.
   WeightView matrix(std::int64_t rows, std::int64_t cols);
   WeightView matrix(std::int64_t rows, std::int64_t cols, WeightFormat format);
+  /// Rows of BF16 numbers of about 1.
+  WeightView embeddings(std::int64_t rows, std::int64_t cols);
   TensorView vector(std::int64_t size, float scale = 1.0F);
   /// Gate, up and down of all experts of a layer.
   std::vector<ExpertWeights> experts(const MiniMaxM2Config& config);

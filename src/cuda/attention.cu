@@ -48,7 +48,7 @@ void attention(const AttentionArgs& args, Context& context) {
              "cuda: attention: quantised blocks of the KV cache are not supported");
   if (args.q.num_elements() == 0) return;
   if (sm90::fits_prefill_attention(args, context)) {
-    sm90::prefill_attention(args, context);
+    sm90::prefill_attention(args, {}, context);
     // A batch of one sequence has no others.
     if (args.context_lens.shape[0] > 1) {
       AttentionArgs others = args;
@@ -70,6 +70,10 @@ void attention_block(const AttentionBlockArgs& args, Context& context) {
   check(args.append);
   check(args.attention);
   check(args.output);
+  if (sm90::fits_attention_block(args, context)) {
+    sm90::attention_block(args, context);
+    return check_launch("attention_block");
+  }
   norm_linears(args.norm, args.projections, context);
   if (decode_attention(args.rotate, args.append, args.attention, context)) {
     check_launch("attention_block");

@@ -77,8 +77,9 @@ struct RowRanges {
   }
 };
 
-__device__ inline void write_output(const AttentionView& view, const RowTile& tile, int first_row,
-                                    const Softmax& softmax, const float (&output)[64]) {
+__device__ inline void write_output(const PrefillAttention& args, const RowTile& tile,
+                                    int first_row, const Softmax& softmax,
+                                    const float (&output)[64]) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float sum = softmax.sum[half];
@@ -87,12 +88,19 @@ __device__ inline void write_output(const AttentionView& view, const RowTile& ti
     const int row = first_row + half * 8;
     if (row >= tile.num_rows) continue;
     const float inverse = sum == 0.0F ? 0.0F : 1.0F / sum;
-    const std::int64_t vector = std::int64_t{tile.token(row)} * view.num_heads + tile.head(row);
-    float* to = view.output + vector * kHeadDim + threadIdx.x % 4 * 2;
+    const std::int64_t vector =
+        std::int64_t{tile.token(row)} * args.view.num_heads + tile.head(row);
+    const std::int64_t first = vector * kHeadDim + threadIdx.x % 4 * 2;
 #pragma unroll
     for (int j = 0; j < kHeadDim / 8; ++j) {
-      *reinterpret_cast<float2*>(to + 8 * j) = {output[4 * j + half * 2] * inverse,
-                                                output[4 * j + half * 2 + 1] * inverse};
+      const float2 pair = {output[4 * j + half * 2] * inverse,
+                           output[4 * j + half * 2 + 1] * inverse};
+      if (args.rows.output != nullptr) {
+        auto* to = static_cast<__nv_bfloat16*>(args.rows.output) + first + 8 * j;
+        *reinterpret_cast<__nv_bfloat162*>(to) = __floats2bfloat162_rn(pair.x, pair.y);
+      } else {
+        *reinterpret_cast<float2*>(args.view.output + first + 8 * j) = pair;
+      }
     }
   }
 }

@@ -21,6 +21,7 @@ constexpr int kTileBytes = 2 * kHalfBytes;
 
 struct PrefillAttention {
   AttentionView view;
+  AttentionRows rows;
   CUtensorMap keys;    // [P Nkv B, 128], boxes of a block times 64 columns; of a BF16 cache only
   CUtensorMap values;  // the same
   float log2_scale;    // scale / ln 2
@@ -217,23 +218,32 @@ __device__ inline void publish(int group) {
   sync_threads(1 + group, kGroupThreads);
 }
 
+// Eight numbers of a query, as BF16.
+__device__ inline uint4 load_query(const PrefillAttention& args, std::int64_t vector) {
+  if (args.rows.q != nullptr) return static_cast<const uint4*>(args.rows.q)[vector];
+  const auto* q = reinterpret_cast<const float4*>(args.view.q) + vector * 2;
+  const float4 low = q[0];
+  const float4 high = q[1];
+  const __nv_bfloat162 pairs[4] = {
+      __floats2bfloat162_rn(low.x, low.y), __floats2bfloat162_rn(low.z, low.w),
+      __floats2bfloat162_rn(high.x, high.y), __floats2bfloat162_rn(high.z, high.w)};
+  return reinterpret_cast<const uint4&>(pairs);
+}
+
 // A tile's queries as BF16.
-__device__ inline void fill_queries(const AttentionView& view, const RowTile& tile, char* queries) {
+__device__ inline void fill_queries(const PrefillAttention& args, const RowTile& tile,
+                                    char* queries) {
+  constexpr int kVectors = kHeadDim / 8;
   const int thread = static_cast<int>(threadIdx.x) - (kThreads - kFillThreads);
 #pragma unroll 2
-  for (int i = thread; i < kRows * (kHeadDim / 8); i += kFillThreads) {
-    const int row = i / (kHeadDim / 8);
-    const int vector = i % (kHeadDim / 8);
+  for (int i = thread; i < kRows * kVectors; i += kFillThreads) {
+    const int row = i / kVectors;
+    const int vector = i % kVectors;
     uint4 packed = {};
     if (row < tile.num_rows) {
-      const std::int64_t from = std::int64_t{tile.token(row)} * view.num_heads + tile.head(row);
-      const auto* q = reinterpret_cast<const float4*>(view.q + from * kHeadDim) + vector * 2;
-      const float4 low = q[0];
-      const float4 high = q[1];
-      const __nv_bfloat162 pairs[4] = {
-          __floats2bfloat162_rn(low.x, low.y), __floats2bfloat162_rn(low.z, low.w),
-          __floats2bfloat162_rn(high.x, high.y), __floats2bfloat162_rn(high.z, high.w)};
-      packed = reinterpret_cast<const uint4&>(pairs);
+      const std::int64_t head =
+          std::int64_t{tile.token(row)} * args.view.num_heads + tile.head(row);
+      packed = load_query(args, head * kVectors + vector);
     }
     char* to = queries + vector / 8 * kHalfBytes + row * 128 + (vector % 8 ^ row % 8) * 16;
     *reinterpret_cast<uint4*>(to) = packed;
@@ -257,7 +267,7 @@ __device__ inline void prepare_tiles(const PrefillAttention& args, SharedTiles& 
     }
     wait(&shared.rows_full[stage], rows.parity());
     const RowTile tile = shared.rows[stage];
-    if (tile.num_rows >= 0) fill_queries(args.view, tile, shared.queries[stage]);
+    if (tile.num_rows >= 0) fill_queries(args, tile, shared.queries[stage]);
     arrive(&shared.queries_full[stage]);
     if (tile.num_rows < 0) break;
   }

@@ -47,9 +47,8 @@ class ExpertsCall {
     // One buffer for both operands: grown to the larger one at once, so that it stays where it is.
     OperandRows operand =
         operand_rows(rows, std::max(hidden_size_, inner_size_), format_, context_);
-    convert_tokens(args_.hidden_states.as<float>(), static_cast<int>(args_.hidden_states.shape[0]),
-                   static_cast<int>(hidden_size_), &groups_,
-                   static_cast<int>(args_.topk_ids.shape[1]), format_, operand, context_);
+    convert_tokens(args_.hidden_states, &groups_, static_cast<int>(args_.topk_ids.shape[1]),
+                   format_, operand, context_);
     multiply(tables.gate_up, operand, hidden_size_, inner_size_, results, Output::kInner);
     void* down = results;
     OperandRows inner = operand;

@@ -40,8 +40,10 @@ __device__ void write_inner(const Gemm& args, const TileInfo& info,
   const int lane = threadIdx.x % 32;
   const int row = (info.pair * 2 + ClusterPlace().row_half()) * 64 +
                   static_cast<int>(threadIdx.x) / 32 * 8 + lane % 4 * 2;
-  auto* output = static_cast<__nv_bfloat16*>(args.outputs[0]) +
-                 std::int64_t{info.tile.first_row + lane / 4} * args.widths[0] + row;
+  const std::int64_t width = args.widths[0];
+  auto* to =
+      static_cast<__nv_bfloat16*>(args.outputs[0]) + (info.tile.first_row + lane / 4) * width + row;
+  const int count = info.tile.count - lane / 4;
 #pragma unroll
   for (int j = 0; j < kTokens / 8; ++j) {
     float inner[2];
@@ -52,9 +54,8 @@ __device__ void write_inner(const Gemm& args, const TileInfo& info,
       inner[i] = gate * up * __fdividef(1.0F, 1.0F + __expf(-gate));
     }
     const std::uint32_t rows = transpose_pairs(pack_bf16(inner[0], inner[1]));
-    if (8 * j + lane / 4 < info.tile.count) {
-      *reinterpret_cast<std::uint32_t*>(output + std::int64_t{8 * j} * args.widths[0]) = rows;
-    }
+    if (8 * j < count) *reinterpret_cast<std::uint32_t*>(to) = rows;
+    to += 8 * width;
   }
 }
 
@@ -67,17 +68,18 @@ __device__ void write_rows(const Gemm& args, const TileInfo& info,
   // Neighbouring lanes exchange, so that each has four rows side by side.
   const int row = (info.pair * 2 + ClusterPlace().row_half()) * kBlockRows +
                   static_cast<int>(threadIdx.x) / 32 * 16 + (odd ? 6 + 2 * column : 2 * column);
-  auto* output = static_cast<__nv_bfloat16*>(args.outputs[0]) +
-                 std::int64_t{info.tile.first_row + lane / 4} * args.widths[0] + row;
+  const std::int64_t width = args.widths[info.part];
+  auto* to = static_cast<__nv_bfloat16*>(args.outputs[info.part]) +
+             (info.tile.first_row + lane / 4) * width + row;
+  const int count = info.tile.count - lane / 4;
 #pragma unroll
   for (int j = 0; j < kTokens / 8; ++j) {
     const std::uint32_t upper = transpose_pairs(pack_bf16(sums[4 * j], sums[4 * j + 1]));
     const std::uint32_t lower = transpose_pairs(pack_bf16(sums[4 * j + 2], sums[4 * j + 3]));
     const std::uint32_t other = __shfl_xor_sync(0xFFFFFFFFU, odd ? upper : lower, 1);
     const uint2 rows = odd ? make_uint2(other, lower) : make_uint2(upper, other);
-    if (8 * j + lane / 4 < info.tile.count) {
-      *reinterpret_cast<uint2*>(output + std::int64_t{8 * j} * args.widths[0]) = rows;
-    }
+    if (8 * j < count) *reinterpret_cast<uint2*>(to) = rows;
+    to += 8 * width;
   }
 }
 
@@ -87,24 +89,31 @@ __device__ void write_tokens(const Gemm& args, const TileInfo& info,
   const int lane = threadIdx.x % 32;
   const int row = (info.pair * 2 + ClusterPlace().row_half()) * kBlockRows +
                   static_cast<int>(threadIdx.x) / 32 * 16 + lane / 4;
-  const int width = args.widths[info.part];
+  const std::int64_t width = args.widths[info.part];
   const int first = lane % 4 * 2;
-  float* output = static_cast<float*>(args.outputs[info.part]) +
-                  std::int64_t{info.tile.first_row + first} * width + row;
-  const bool accumulate = args.accumulate;
+  float* output =
+      static_cast<float*>(args.outputs[info.part]) + (info.tile.first_row + first) * width + row;
+  const int count = info.tile.count - first;
+  const auto write_all = [&](const auto& write) {
+    float* to = output;
 #pragma unroll
-  for (int j = 0; j < kTokens / 8; ++j) {
+    for (int j = 0; j < kTokens / 8; ++j) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (8 * j + first + i % 2 >= info.tile.count) continue;
-      float* to = output + std::int64_t{8 * j + i % 2} * width + i / 2 * 8;
-      // One addition to each number, made in the second cache: nobody waits for what was there.
-      if (accumulate) {
-        atomicAdd(to, sums[4 * j + i]);
-      } else {
-        *to = sums[4 * j + i];
+      for (int i = 0; i < 2; ++i) {
+        if (8 * j + i >= count) continue;
+        write(to + i * width, sums[4 * j + i]);
+        write(to + i * width + 8, sums[4 * j + 2 + i]);
       }
+      to += 8 * width;
     }
+  };
+  if (args.accumulate) {
+    // One addition to each number, made in the second cache: nobody waits for what was there.
+    write_all([](float* to, float sum) {
+      asm volatile("red.global.add.f32 [%0], %1;" ::"l"(to), "f"(sum) : "memory");
+    });
+  } else {
+    write_all([](float* to, float sum) { *to = sum; });
   }
 }
 

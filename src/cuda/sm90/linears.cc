@@ -31,15 +31,19 @@ class LinearsCall {
     const bool split = is_split(first);
     const Format format = format_of(first.weight);
     const std::int64_t operand_cols = split ? kSplitParts * cols : cols;
-    const OperandRows operand = operand_rows(num_tokens, operand_cols, format, context_);
-    make_operand(first, format, operand);
+    // Rows of bf16 are what weights of bf16 take.
+    const bool ready = format == Format::kBF16 && first.input.dtype == DType::kBF16;
+    const OperandRows operand = ready ? OperandRows{.data = first.input.data, .scales = nullptr}
+                                      : operand_rows(num_tokens, operand_cols, format, context_);
+    if (!ready) make_operand(first, format, operand);
     Gemm gemm = {};
     set_tokens(gemm, operand, num_tokens, operand_cols, format);
     if (split) gemm.column_blocks = gemm.token_blocks / kSplitParts * kSplitProducts;
     set_tiles(gemm, static_cast<int>(num_tokens));
     for (const LinearArgs& args : products_) add(gemm, args);
     gemm.accumulate = first.accumulate;
-    launch(gemm, split ? split_ : first.weight, Output::kTokens, context_);
+    const bool rows = first.output.dtype == DType::kBF16;
+    launch(gemm, split ? split_ : first.weight, rows ? Output::kRows : Output::kTokens, context_);
   }
 
  private:
@@ -52,13 +56,11 @@ class LinearsCall {
                    : norm_tokens(*norm_, operand, context_);
     }
     if (norm_ != nullptr) rms_norm(*norm_, context_);
-    const auto* input = first.input.as<float>();
-    const auto num_tokens = static_cast<int>(first.input.shape[0]);
-    const auto cols = static_cast<int>(first.weight.cols);
     if (split) {
-      split_rows(input, num_tokens, cols, false, operand.data, context_);
+      split_rows(first.input.as<float>(), first.input.shape[0], static_cast<int>(first.weight.cols),
+                 false, operand.data, context_);
     } else {
-      convert_tokens(input, num_tokens, cols, nullptr, 1, format, operand, context_);
+      convert_tokens(first.input, nullptr, 1, format, operand, context_);
     }
   }
 

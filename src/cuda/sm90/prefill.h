@@ -4,10 +4,8 @@
 #include <span>
 
 #include "cuda/sm90/tensor_maps.h"
-#include "ops/attention.h"
-#include "ops/linear.h"
+#include "ops/attention_block.h"
 #include "ops/moe_experts.h"
-#include "ops/rms_norm.h"
 
 namespace m2::cuda {
 
@@ -26,6 +24,7 @@ struct Prefill {
   Workspace results;             // what gate-up gives, then what down gives
   Workspace scales;              // of the operands
   Workspace weight_parts;        // bf16 parts of an F32 weight
+  Workspace heads;               // bf16 rows of q, then of k and v
   Workspace attention_counters;  // [2] i32: see prefill_attention.cu
 };
 
@@ -36,13 +35,23 @@ void experts(const MoeExpertsArgs& args, Context& context);
 
 [[nodiscard]] bool fits_linears(std::span<const LinearArgs> products, const Context& context);
 /// `norm`, or none: gives the products' input. Its output may stay unwritten, but not where the
-/// weights are F32.
+/// weights are F32. Between the parts of an attention block inputs and outputs may be bf16; not
+/// those of F32 weights, nor outputs that accumulate.
 void linears(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context);
 
 /// Sequences with at most this many queries are left to the streaming kernel.
 constexpr int kFewQueries = 16;
 [[nodiscard]] bool fits_prefill_attention(const AttentionArgs& args, const Context& context);
-void prefill_attention(const AttentionArgs& args, Context& context);
+/// Queries and the output as bf16, or absent: as `args` has them.
+struct AttentionRows {
+  const void* q = nullptr;  // [T, Nq, 128] bf16
+  void* output = nullptr;   // the same, may be q
+};
+void prefill_attention(const AttentionArgs& args, const AttentionRows& rows, Context& context);
+
+/// Whether a block keeps q, k, v and the attention's output as bf16.
+[[nodiscard]] bool fits_attention_block(const AttentionBlockArgs& args, const Context& context);
+void attention_block(const AttentionBlockArgs& args, Context& context);
 
 }  // namespace sm90
 }  // namespace m2::cuda

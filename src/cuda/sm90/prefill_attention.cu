@@ -115,7 +115,7 @@ __device__ void attend(const PrefillAttention& args, const RowTile& tile, const 
     release(&shared.values_empty[place.stage()]);
     ++place.count;
   }
-  write_output(view, tile, first_row, softmax, output);
+  write_output(args, tile, first_row, softmax, output);
 }
 
 __device__ void attend_tiles(const PrefillAttention& args, SharedTiles& shared) {
@@ -219,9 +219,10 @@ bool fits_prefill_attention(const AttentionArgs& args, const Context& context) {
          args.context_lens.shape[0] * args.cache.num_kv_heads() <= 65535;
 }
 
-void prefill_attention(const AttentionArgs& args, Context& context) {
+void prefill_attention(const AttentionArgs& args, const AttentionRows& rows, Context& context) {
   const bool is_f8 = args.cache.format == KvFormat::kF8E4M3;
   prefill::PrefillAttention call = {.view = attention_view(args),
+                                    .rows = rows,
                                     .keys = {},
                                     .values = {},
                                     .log2_scale = args.scale * 1.4426950408889634F};

@@ -26,9 +26,9 @@ struct OperandRows {
 };
 
 /// Row t of the input to row t, or to those of its K slots.
-void convert_tokens(const float* input,  // [T, K]
-                    int num_tokens, int cols, const TokenRows* groups, int top_k, Format format,
-                    const OperandRows& to, const Context& context);
+void convert_tokens(const TensorView& input,  // [T, K] f32 or bf16
+                    const TokenRows* groups, int top_k, Format format, const OperandRows& to,
+                    const Context& context);
 /// Whether rows can be normed by the two functions below.
 [[nodiscard]] bool can_norm_rows(const RmsNormArgs& norm);
 /// rms_norm and the conversion of its output to F8, which itself is not written.

@@ -47,7 +47,7 @@ class SumBuffers {
     if (lane() == 0) arrive(full(index_));
     advance();
   }
-  /// No other unit follows, for now.
+  /// Ends take() of every adding warp: the units of a half are through.
   __device__ void leave_end() {
     for (int i = 0; i < kBuffers; ++i) leave(-1, [](float*) {});
   }

@@ -7,6 +7,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -17,7 +18,8 @@ namespace m2::test {
 /// Not host accessible: operations and the device's side of a copy throw kInternal for memory that
 /// allocate() did not give, the host's side for memory that it did. Keeps all memory to its end, so
 /// that no address changes sides; outlives the tensors. Counts the bytes that cross. Steps under an
-/// equal key must use the same memory, as a record of them would.
+/// equal key must use the same memory, as a record of them would. What is placed is read from the
+/// host as late as can be, by synchronize().
 class DistantBackend final : public Backend {
  public:
   [[nodiscard]] std::size_t uploaded() const { return uploaded_; }
@@ -25,7 +27,10 @@ class DistantBackend final : public Backend {
 
   [[nodiscard]] std::string description() const override { return "distant"; }
   [[nodiscard]] bool host_accessible() const override { return false; }
-  void synchronize() override {}
+  void synchronize() override {
+    for (const auto& [host, placed] : on_their_way_) reference_.copy(host, placed);
+    on_their_way_.clear();
+  }
 
   [[nodiscard]] Tensor allocate(DType dtype, const Shape& shape) override {
     const TensorView& view = memory_.emplace_back(dtype, shape).view();
@@ -62,7 +67,7 @@ class DistantBackend final : public Backend {
 
   [[nodiscard]] TensorView place(const TensorView& host, Owners& /*owners*/) override {
     const Tensor placed = allocate(host.dtype, host.shape);
-    reference_.copy(host, placed.view());
+    on_their_way_.emplace_back(host, placed.view());
     return placed.view();
   }
   [[nodiscard]] WeightView place(const WeightView& host, Owners& owners) override {
@@ -138,6 +143,7 @@ class DistantBackend final : public Backend {
     M2_CHECK(found == here, "memory on the ", here ? "host" : "device", " where the other is due");
   }
 
+  std::vector<std::pair<TensorView, TensorView>> on_their_way_;  // of the host, here
   ReferenceBackend reference_;
   std::vector<Tensor> memory_;
   std::map<const std::byte*, const std::byte*, std::less<>> ends_;  // of every begin

@@ -33,7 +33,7 @@ __device__ void multiply_tile(const Gemm& args, Shared& shared, const NextTile& 
 
 // A block without tokens keeps pace with its cluster.
 template <int kCount, typename Shared>
-__device__ void skip_tile(const Gemm& args, Shared& shared, Place<kCount>& place) {
+__device__ void skip_tile(const Gemm& args, Shared& shared, RingPlace<kCount>& place) {
   for (int block = 0; block < args.column_blocks; ++block) {
     wait(&shared.full[place.stage], place.parity);
     release(&shared.empty[place.stage]);
@@ -46,8 +46,8 @@ __device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& sh
                                int num_items) {
   const Turns turns(static_cast<int>(threadIdx.x) / 128);
   const int clusters = static_cast<int>(gridDim.x / kCluster);
-  Place<Stage<kFormat, kGroup>::kCount> place;
-  Place<kTileSlots> next;
+  RingPlace<Stage<kFormat, kGroup>::kCount> place;
+  RingPlace<kTileSlots> next;
   for (int item = static_cast<int>(blockIdx.x / kCluster); item < num_items; item += clusters) {
     wait(&shared.tiles_full[next.stage], next.parity);
     const NextTile& tile = shared.tiles[next.stage];

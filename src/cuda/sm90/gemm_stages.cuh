@@ -82,18 +82,6 @@ __device__ inline const GemmMatrix& matrix_of(const Gemm& args, const TileInfo& 
   return args.experts != nullptr ? args.experts[info.tile.expert] : args.parts[info.part];
 }
 
-// A place in the ring.
-template <int kCount>
-struct Place {
-  int stage = 0;
-  unsigned parity = 0;
-  __device__ void advance() {
-    if (++stage < kCount) return;
-    stage = 0;
-    parity ^= 1U;
-  }
-};
-
 // The place of a block in its cluster: ranks 0, 1 have the first half of the tokens, 0 and 2 the
 // first block of rows. `rows_mate` multiplies the same rows, `tokens_mate` the same tokens.
 struct ClusterPlace {
@@ -113,7 +101,7 @@ __device__ void find_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared
   const ClusterPlace self;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int clusters = static_cast<int>(gridDim.x / kCluster);
-  Place<kTileSlots> place;
+  RingPlace<kTileSlots> place;
   for (int item = static_cast<int>(blockIdx.x / kCluster); item < num_items; item += clusters) {
     TileInfo info = find_item(args, item);
     const int half = half_size(info.tile.size_index);
@@ -152,8 +140,8 @@ __device__ void copy_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared
   using Layout = Stage<kFormat, kGroup>;
   const ClusterPlace self;
   const int clusters = static_cast<int>(gridDim.x / kCluster);
-  Place<Layout::kCount> place;
-  Place<kTileSlots> next;
+  RingPlace<Layout::kCount> place;
+  RingPlace<kTileSlots> next;
   for (int item = static_cast<int>(blockIdx.x / kCluster); item < num_items; item += clusters) {
     wait(&shared.tiles_full[next.stage], next.parity);
     const TileInfo info = shared.tiles[next.stage].info;

@@ -125,6 +125,18 @@ __device__ inline void arrive_threads(int id, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
 }
 
+/// A place in a ring of kCount stages, and the parity of the phase that its barriers are in.
+template <int kCount>
+struct RingPlace {
+  int stage = 0;
+  unsigned parity = 0;
+  __device__ void advance() {
+    if (++stage < kCount) return;
+    stage = 0;
+    parity ^= 1U;
+  }
+};
+
 /// Two warpgroups that take turns in issuing products, so that one computes while the other's
 /// products run. Both take equally many turns.
 class Turns {

@@ -73,17 +73,6 @@ __device__ inline int part_of(const RowTiles& args, int tile) {
   return index;
 }
 
-template <int kCount>
-struct RingPlace {
-  int stage = 0;
-  unsigned parity = 0;
-  __device__ void advance() {
-    if (++stage < kCount) return;
-    stage = 0;
-    parity ^= 1U;
-  }
-};
-
 // The tiles of this block, one after the other.
 template <int kSplit, typename Use>
 __device__ void for_tiles(const RowTiles& args, const Use& use) {

@@ -67,14 +67,7 @@ class CudaInt4Experts : public test::DeviceTest {
   // Runs both on the hidden states; every token's error against the size of its result.
   void expect_match(const Case& c, BlockFormat format, const Tensor& hidden, Random& random) {
     const Layer layer = make_layer(c, format, random);
-    const Tensor ids(DType::kI32, {c.num_tokens, c.top_k});
-    for (std::int64_t t = 0; t < c.num_tokens; ++t) {
-      const std::int64_t first = random.below(c.num_experts);
-      for (std::int64_t j = 0; j < c.top_k; ++j) {
-        ids.as<std::int32_t>()[t * c.top_k + j] =
-            static_cast<std::int32_t>((first + j) % c.num_experts);
-      }
-    }
+    const Tensor ids = test::neighbouring_experts(c.num_tokens, c.top_k, c.num_experts, random);
     const Tensor weights = random.tensor({c.num_tokens, c.top_k});
     const Tensor expected = random.tensor({c.num_tokens, c.hidden_size}, 0.1F);
     const Tensor output = to_device(expected.view());
@@ -91,16 +84,7 @@ class CudaInt4Experts : public test::DeviceTest {
     const Tensor got = to_host(output);
     // Activations are f16, of many tokens BF16 between the products; sums are float32.
     const double tolerance = c.num_tokens > 256 ? 0x1p-8 : 0x1p-10;
-    for (std::int64_t t = 0; t < c.num_tokens; ++t) {
-      double error = 0.0;
-      double norm = 0.0;
-      for (std::int64_t i = t * c.hidden_size; i < (t + 1) * c.hidden_size; ++i) {
-        const double difference = double{got.as<float>()[i]} - double{expected.as<float>()[i]};
-        error += difference * difference;
-        norm += double{expected.as<float>()[i]} * double{expected.as<float>()[i]};
-      }
-      ASSERT_LE(std::sqrt(error), tolerance * std::sqrt(norm)) << "token " << t;
-    }
+    test::expect_rows_within(test::floats(got), test::floats(expected), c.hidden_size, tolerance);
   }
 };
 

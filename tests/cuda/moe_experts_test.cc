@@ -72,14 +72,7 @@ TEST_F(CudaMoeExperts, MatchesTheReference) {
       Random random(++seed);
       const Layer layer = make_layer(c, dtype, random);
       const Tensor hidden = random.tensor({c.num_tokens, c.hidden_size});
-      const Tensor ids(DType::kI32, {c.num_tokens, c.top_k});
-      for (std::int64_t t = 0; t < c.num_tokens; ++t) {
-        const std::int64_t first = random.below(c.num_experts);
-        for (std::int64_t j = 0; j < c.top_k; ++j) {
-          ids.as<std::int32_t>()[t * c.top_k + j] =
-              static_cast<std::int32_t>((first + j) % c.num_experts);
-        }
-      }
+      const Tensor ids = test::neighbouring_experts(c.num_tokens, c.top_k, c.num_experts, random);
       const Tensor weights = random.tensor({c.num_tokens, c.top_k});
       const Tensor expected = random.tensor({c.num_tokens, c.hidden_size});
       const Tensor output = to_device(expected.view());
@@ -99,17 +92,8 @@ TEST_F(CudaMoeExperts, MatchesTheReference) {
               .output = output.view()};
       backend_->moe_experts(args);
       const Tensor got = to_host(output);
-      const double epsilon = epsilon_of(dtype);
-      for (std::int64_t t = 0; t < c.num_tokens; ++t) {
-        double error = 0.0;
-        double norm = 0.0;
-        for (std::int64_t i = t * c.hidden_size; i < (t + 1) * c.hidden_size; ++i) {
-          const double difference = double{got.as<float>()[i]} - double{expected.as<float>()[i]};
-          error += difference * difference;
-          norm += double{expected.as<float>()[i]} * double{expected.as<float>()[i]};
-        }
-        EXPECT_LE(std::sqrt(error), epsilon * std::sqrt(norm)) << "token " << t;
-      }
+      test::expect_rows_within(test::floats(got), test::floats(expected), c.hidden_size,
+                               epsilon_of(dtype));
     }
   }
 }

@@ -187,14 +187,7 @@ TEST_F(CudaPrefillExperts, MatchesFloat64) {
       Random random(++seed);
       const Layer layer = make_layer(c, dtype, random);
       const Tensor hidden = random.tensor({c.num_tokens, c.hidden_size});
-      const Tensor ids(DType::kI32, {c.num_tokens, c.top_k});
-      for (std::int64_t t = 0; t < c.num_tokens; ++t) {
-        const std::int64_t first = random.below(c.num_experts);
-        for (std::int64_t j = 0; j < c.top_k; ++j) {
-          ids.as<std::int32_t>()[t * c.top_k + j] =
-              static_cast<std::int32_t>((first + j) % c.num_experts);
-        }
-      }
+      const Tensor ids = test::neighbouring_experts(c.num_tokens, c.top_k, c.num_experts, random);
       const Tensor weights = random.tensor({c.num_tokens, c.top_k});
       const Tensor initial = random.tensor({c.num_tokens, c.hidden_size});
       const Tensor output = to_device(initial.view());

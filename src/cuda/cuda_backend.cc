@@ -99,10 +99,10 @@ void CudaBackend::copy(const TensorView& from, const TensorView& to) {
   on_device().move(from, to, cudaMemcpyDeviceToDevice);
 }
 
-WeightView CudaBackend::place(const WeightView& host, Owners& owners) {
+WeightView CudaBackend::place(const WeightView& host, MatrixUse use, Owners& owners) {
   if (!host.present()) return host;
   cuda::require(cudaSetDevice(impl_->device), "select a device");
-  return cuda::place_weight(host, impl_->weights, owners);
+  return cuda::place_weight(host, use, impl_->weights, owners);
 }
 
 TensorView CudaBackend::place(const TensorView& host, Owners& owners) {

@@ -27,7 +27,7 @@ class CudaBackend final : public Backend {
   void download(const TensorView& device, const TensorView& host) override;
   void copy(const TensorView& from, const TensorView& to) override;
   /// The host's memory is read until the next operation or synchronize().
-  [[nodiscard]] WeightView place(const WeightView& host, Owners& owners) override;
+  [[nodiscard]] WeightView place(const WeightView& host, MatrixUse use, Owners& owners) override;
   [[nodiscard]] TensorView place(const TensorView& host, Owners& owners) override;
 
   void run_step(std::span<const std::uint64_t> key, const std::function<void()>& work) override;

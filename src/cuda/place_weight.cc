@@ -22,20 +22,6 @@ std::byte* offset(const void* data, std::int64_t bytes) {
   return static_cast<std::byte*>(const_cast<void*>(data)) + bytes;
 }
 
-// The same matrix in the strip format that holds its numbers, if there is one; without its data.
-WeightView as_strips(const WeightView& host) {
-  WeightView strips = host;
-  for (const BlockFormat format : {BlockFormat::kInt8G32, BlockFormat::kInt4G32}) {
-    if (can_repack(host.block_format, format)) strips.block_format = format;
-  }
-  return strips;
-}
-
-bool has_units(const WeightView& strips) {
-  if (is_int8(strips)) return fits_int8(strips);
-  return is_int4(strips) && strips.rows % kStripRows == 0 && strips.cols % kUnitColumns == 0;
-}
-
 // Strips [first, first + count) of a matrix of the host, which may have to be made.
 void read_strips(const WeightView& host, BlockFormat format, std::int64_t first, std::int64_t count,
                  std::byte* to) {
@@ -54,19 +40,20 @@ void read_strips(const WeightView& host, BlockFormat format, std::int64_t first,
 }
 
 // By pieces of whole strips, which are put into order on the device.
-WeightView place_units(const WeightView& host, const WeightView& strips, WeightStore& store,
+WeightView place_units(const WeightView& host, BlockFormat format, WeightStore& store,
                        Owners& owners) {
-  const StripLayout layout = strip_layout(strips.block_format, host.cols);
+  const StripLayout layout = strip_layout(format, host.cols);
   const std::int64_t strip_bytes = layout.strip_bytes();
   const std::int64_t most = kPieceBytes / strip_bytes;
   M2_REQUIRE(ErrorCode::kUnsupported, most > 0, "cuda: weights of ", host.cols, " columns in ",
              block_format_name(host.block_format));
   const std::int64_t num_strips = layout.num_strips(host.rows);
-  WeightView placed = strips;
+  WeightView placed = host;
+  placed.block_format = format;
   placed.data = reserve(store, num_strips * strip_bytes, owners);
   for (std::int64_t first = 0; first < num_strips; first += most) {
     const std::int64_t count = std::min(most, num_strips - first);
-    WeightView piece = strips;
+    WeightView piece = placed;
     piece.rows = count * kStripRows;
     void* to = offset(placed.data, first * strip_bytes);
     store.add({.num_bytes = static_cast<std::size_t>(count * strip_bytes),
@@ -118,9 +105,9 @@ void* reserve(WeightStore& store, std::int64_t num_bytes, Owners& owners) {
   return placed.data;
 }
 
-WeightView place_weight(const WeightView& host, WeightStore& store, Owners& owners) {
-  const WeightView strips = as_strips(host);
-  if (has_units(strips)) return place_units(host, strips, store, owners);
+WeightView place_weight(const WeightView& host, MatrixUse use, WeightStore& store, Owners& owners) {
+  const BlockFormat format = placed_format(host, use);
+  if (format != BlockFormat::kNone) return place_units(host, format, store, owners);
   if (host.block_format != BlockFormat::kNone) return place_widened(host, store, owners);
   WeightView placed = host;
   const std::int64_t scale_bytes = host.num_scale_bytes();

@@ -7,9 +7,9 @@
 namespace m2::cuda {
 
 /// Queues a weight's way to the device and tells how it will lie there: plain elements as they are,
-/// 4 and 8 bits in units (int4_layout.h, int8_layout.h; Q4_0 and Q8_0 hold the same numbers),
-/// whatever else GGUF files have, and matrices that cannot be cut into units, as BF16.
-[[nodiscard]] WeightView place_weight(const WeightView& host, WeightStore& store, Owners& owners);
+/// blocks in their placed_format(), in units (int4_layout.h, int8_layout.h), or as BF16.
+[[nodiscard]] WeightView place_weight(const WeightView& host, MatrixUse use, WeightStore& store,
+                                      Owners& owners);
 
 /// Memory of a store that belongs to the owners.
 [[nodiscard]] void* reserve(WeightStore& store, std::int64_t num_bytes, Owners& owners);

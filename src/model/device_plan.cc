@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "model/inspect.h"
+#include "ops/placed_format.h"
 
 namespace m2 {
 namespace {
@@ -217,33 +218,18 @@ struct MatrixBytes {
   std::int64_t stored = 0;
   std::int64_t widened = 0;
 
-  void add(const WeightView& weight, bool is_expert) {
+  void add(const WeightView& weight, MatrixUse use) {
     stored += weight.num_bytes();
-    if (widens(weight.block_format, is_expert)) {
+    const bool in_blocks = weight.block_format != BlockFormat::kNone;
+    if (in_blocks && placed_format(weight, use) == BlockFormat::kNone) {
       widened += std::max<std::int64_t>(0, 2 * weight.rows * weight.cols - weight.num_bytes());
-    }
-  }
-  // As place_weights() and the devices do.
-  static bool widens(BlockFormat format, bool is_expert) {
-    switch (format) {
-      case BlockFormat::kNone:
-        return false;
-      case BlockFormat::kInt8G32:
-      case BlockFormat::kQ8_0:
-        return is_expert;
-      case BlockFormat::kInt4G32:
-      case BlockFormat::kInt4G128:
-      case BlockFormat::kQ4_0:
-        return !is_expert;
-      default:
-        return true;
     }
   }
 };
 
 MatrixBytes dense_bytes(std::initializer_list<const WeightView*> weights) {
   MatrixBytes bytes;
-  for (const WeightView* weight : weights) bytes.add(*weight, /*is_expert=*/false);
+  for (const WeightView* weight : weights) bytes.add(*weight, MatrixUse::kProduct);
   return bytes;
 }
 
@@ -296,7 +282,7 @@ std::vector<ModuleSize> module_sizes(const ModelWeights& weights) {
     mlp.stored += vector_bytes(layer.post_attention_norm) + vector_bytes(layer.correction_bias);
     for (const ExpertWeights& expert : layer.experts) {
       for (const auto* matrix : {&expert.gate, &expert.up, &expert.down}) {
-        mlp.add(*matrix, /*is_expert=*/true);
+        mlp.add(*matrix, MatrixUse::kExpert);
       }
     }
     MatrixBytes all = dense_bytes({&layer.q, &layer.k, &layer.v, &layer.attn_out});

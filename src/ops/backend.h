@@ -14,6 +14,7 @@
 #include "ops/linear.h"
 #include "ops/moe_experts.h"
 #include "ops/moe_route.h"
+#include "ops/placed_format.h"
 #include "ops/qk_norm_rope.h"
 #include "ops/random_fill.h"
 #include "ops/rms_norm.h"
@@ -51,8 +52,9 @@ class Backend {
   virtual void copy(const TensorView& from, const TensorView& to) = 0;
 
   /// A weight in this backend's memory, scales included; new memory is added to `owners`. Where
-  /// host_accessible() it is the view itself: mapped files stay mapped.
-  [[nodiscard]] virtual WeightView place(const WeightView& host, Owners& owners) = 0;
+  /// host_accessible() it is the view itself: mapped files stay mapped. Elsewhere matrices in
+  /// blocks are kept in their placed_format(), or as BF16.
+  [[nodiscard]] virtual WeightView place(const WeightView& host, MatrixUse use, Owners& owners) = 0;
   [[nodiscard]] virtual TensorView place(const TensorView& host, Owners& owners) = 0;
 
   /// Runs `work`, operations of this backend without copies from or to the host. A device may

@@ -23,7 +23,9 @@ void HostBackend::copy(const TensorView& from, const TensorView& to) {
   if (from.num_bytes() > 0) std::memcpy(to.data, from.data, from.num_bytes());
 }
 
-WeightView HostBackend::place(const WeightView& host, Owners& /*owners*/) { return host; }
+WeightView HostBackend::place(const WeightView& host, MatrixUse /*use*/, Owners& /*owners*/) {
+  return host;
+}
 
 TensorView HostBackend::place(const TensorView& host, Owners& /*owners*/) { return host; }
 

@@ -14,7 +14,7 @@ class HostBackend : public Backend {
   void upload(const TensorView& host, const TensorView& device) final;
   void download(const TensorView& device, const TensorView& host) final;
   void copy(const TensorView& from, const TensorView& to) final;
-  [[nodiscard]] WeightView place(const WeightView& host, Owners& owners) final;
+  [[nodiscard]] WeightView place(const WeightView& host, MatrixUse use, Owners& owners) final;
   [[nodiscard]] TensorView place(const TensorView& host, Owners& owners) final;
 };
 

@@ -59,7 +59,7 @@ TEST_F(CudaBackendTest, PlacesWeightsAligned) {
   const test::StoredWeight small(DType::kF8E4M3, 130, 129, random);
   const test::StoredWeight large(DType::kF32, 3000, 3001, random);
   for (const WeightView& host : {small.view(), large.view()}) {
-    const WeightView placed = backend_->place(host, owners_);
+    const WeightView placed = backend_->place(host, MatrixUse::kProduct, owners_);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(placed.data) % 256, 0U);
     const std::int64_t num_bytes =
         host.rows * host.cols * static_cast<std::int64_t>(dtype_size(host.dtype));
@@ -80,7 +80,7 @@ TEST_F(CudaBackendTest, WidensOddInt8) {
   for (const auto& [rows, cols] :
        {std::pair{16, 120}, {33, 100}, {1, 1}, {66000, 40}, {100000, 64}}) {
     const test::StoredWeight weight(BlockFormat::kInt8G32, rows, cols, random);
-    const WeightView placed = backend_->place(weight.view(), owners_);
+    const WeightView placed = backend_->place(weight.view(), MatrixUse::kProduct, owners_);
     ASSERT_EQ(placed.dtype, DType::kBF16);
     ASSERT_EQ(placed.block_format, BlockFormat::kNone);
     const Tensor got(DType::kBF16, {rows, cols});

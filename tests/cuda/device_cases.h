@@ -32,8 +32,8 @@ class DeviceTest : public testing::Test {
     backend_->download(device.view(), host.view());
     return host;
   }
-  [[nodiscard]] WeightView place(const WeightView& host) {
-    const WeightView placed = backend_->place(host, owners_);
+  [[nodiscard]] WeightView place(const WeightView& host, MatrixUse use = MatrixUse::kProduct) {
+    const WeightView placed = backend_->place(host, use, owners_);
     backend_->synchronize();  // the host's memory is free now
     return placed;
   }

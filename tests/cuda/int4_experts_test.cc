@@ -59,7 +59,9 @@ class CudaInt4Experts : public test::DeviceTest {
                                   encode(format, c.inner_size, c.hidden_size, layer, random),
                                   encode(format, c.hidden_size, c.inner_size, layer, random)};
       layer.host.push_back(host);
-      layer.device.push_back({place(host.gate), place(host.up), place(host.down)});
+      layer.device.push_back({place(host.gate, MatrixUse::kExpert),
+                              place(host.up, MatrixUse::kExpert),
+                              place(host.down, MatrixUse::kExpert)});
     }
     return layer;
   }
@@ -129,7 +131,7 @@ TEST_F(CudaInt4Experts, WidensWhatTheUnitsCannotHold) {
   Layer layer;
   for (const auto& [rows, cols] : {std::pair{16, 96}, std::pair{24, 128}}) {
     const WeightView weight = encode(BlockFormat::kInt4G32, rows, cols, layer, random);
-    EXPECT_EQ(place(weight).dtype, DType::kBF16) << rows << " x " << cols;
+    EXPECT_EQ(place(weight, MatrixUse::kExpert).dtype, DType::kBF16) << rows << " x " << cols;
   }
 }
 

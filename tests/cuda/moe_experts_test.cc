@@ -54,7 +54,9 @@ class CudaMoeExperts : public test::DeviceTest {
       layer.host.push_back(
           {layer.stored[e].view(), layer.stored[e + 1].view(), layer.stored[e + 2].view()});
       const ExpertWeights& host = layer.host.back();
-      layer.device.push_back({place(host.gate), place(host.up), place(host.down)});
+      layer.device.push_back({place(host.gate, MatrixUse::kExpert),
+                              place(host.up, MatrixUse::kExpert),
+                              place(host.down, MatrixUse::kExpert)});
     }
     return layer;
   }

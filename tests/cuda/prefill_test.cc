@@ -151,10 +151,10 @@ class CudaPrefillExperts : public test::DeviceTest {
     for (std::size_t e = 0; e < layer.stored.size(); e += 3) {
       ExpertWeights expert;
       // Up before gate for some: which of the two comes first in memory must not matter.
-      if (e % 2 == 0) expert.gate = place(layer.stored[e].view());
-      expert.up = place(layer.stored[e + 1].view());
-      if (e % 2 != 0) expert.gate = place(layer.stored[e].view());
-      expert.down = place(layer.stored[e + 2].view());
+      if (e % 2 == 0) expert.gate = place(layer.stored[e].view(), MatrixUse::kExpert);
+      expert.up = place(layer.stored[e + 1].view(), MatrixUse::kExpert);
+      if (e % 2 != 0) expert.gate = place(layer.stored[e].view(), MatrixUse::kExpert);
+      expert.down = place(layer.stored[e + 2].view(), MatrixUse::kExpert);
       layer.device.push_back(expert);
     }
     return layer;

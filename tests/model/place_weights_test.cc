@@ -1,74 +1,51 @@
-// Weights on a device that reads them late, and lacks some formats.
+// Weights on a device that reads them late.
 #include "model/place_weights.h"
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <vector>
+#include <cstring>
 
-#include "quant/ggml_format.h"
 #include "support/distant_backend.h"
 #include "support/tiny_model.h"
 
 namespace m2 {
 namespace {
 
-// A matrix in a format of GGUF's, of numbers from -1 to 1.
-class GgmlMatrix {
- public:
-  GgmlMatrix(BlockFormat format, std::int64_t rows, std::int64_t cols)
-      : bytes_(static_cast<std::size_t>(rows * ggml_layout(format).row_bytes(cols))),
-        view_({.data = bytes_.data(),
-               .dtype = DType::kU8,
-               .rows = rows,
-               .cols = cols,
-               .block_format = format}) {
-    std::vector<float> row(static_cast<std::size_t>(cols));
-    for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::size_t c = 0; c < row.size(); ++c) {
-        row[c] = std::sin(static_cast<float>(r * 31 + static_cast<std::int64_t>(c) * 7));
-      }
-      encode_ggml_row(format, row.data(), cols,
-                      bytes_.data() + r * ggml_layout(format).row_bytes(cols));
-    }
+class PlaceWeights : public testing::Test {
+ protected:
+  void expect_placed(const WeightView& host, const WeightView& placed, MatrixUse use) {
+    EXPECT_EQ(backend_->use_of(host), use);
+    const Tensor back(placed.dtype, {placed.rows, placed.cols});
+    backend_->download({const_cast<void*>(placed.data), placed.dtype, {placed.rows, placed.cols}},
+                       back.view());
+    EXPECT_EQ(std::memcmp(back.view().data, host.data, back.view().num_bytes()), 0);
   }
-  [[nodiscard]] const WeightView& view() const { return view_; }
 
- private:
-  std::vector<std::byte> bytes_;
-  WeightView view_;
+  const MiniMaxM2Config config_ = test::tiny_config();
+  const ModelWeights weights_ = *test::TinyWeights(config_, 5).share();
+  const std::shared_ptr<test::DistantBackend> backend_ = std::make_shared<test::DistantBackend>();
 };
 
-// Experts of 8 bits and dense matrices of 4 become BF16, each with numbers of its own.
-TEST(PlaceWeights, WidensWhatADeviceLacks) {
-  const GgmlMatrix int8(BlockFormat::kQ8_0, 24, 32);
-  const GgmlMatrix int4(BlockFormat::kQ4_0, 64, 32);
-  const MiniMaxM2Config config = test::tiny_config();
-  ModelWeights weights = *test::TinyWeights(config, 5).share();
-  weights.layers[0].q = int4.view();
-  weights.layers[1].experts[2].gate = int8.view();
-  weights.layers[1].experts[3].up = int8.view();
-  const auto backend = std::make_shared<test::DistantBackend>();
+// Everything is there on return, and the device was told what each matrix is for.
+TEST_F(PlaceWeights, ArriveWithTheirUse) {
   const ModelWeights placed =
-      place_weights(weights, Placement::on(backend, config.num_hidden_layers));
-  for (const auto& [got, host] : {std::pair(placed.layers[0].q, int4.view()),
-                                  std::pair(placed.layers[1].experts[2].gate, int8.view()),
-                                  std::pair(placed.layers[1].experts[3].up, int8.view())}) {
-    ASSERT_EQ(got.dtype, DType::kBF16);
-    ASSERT_EQ(got.block_format, BlockFormat::kNone);
-    const Tensor values(DType::kBF16, {got.rows, got.cols});
-    backend->download({const_cast<void*>(got.data), DType::kBF16, {got.rows, got.cols}},
-                      values.view());
-    std::vector<float> row(static_cast<std::size_t>(host.cols));
-    for (std::int64_t r = 0; r < host.rows; ++r) {
-      decode_row(host, r, row.data());
-      for (std::size_t c = 0; c < row.size(); ++c) {
-        const bf16 value = values.as<bf16>()[static_cast<std::size_t>(r * host.cols) + c];
-        ASSERT_EQ(to_float(value), to_float(to_bf16(row[c]))) << r << ", " << c;
-      }
+      place_weights(weights_, Placement::on(backend_, config_.num_hidden_layers));
+  expect_placed(weights_.embed_tokens, placed.embed_tokens, MatrixUse::kProduct);
+  expect_placed(weights_.lm_head, placed.lm_head, MatrixUse::kProduct);
+  for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
+    const LayerWeights& host = weights_.layers[i];
+    const LayerWeights& device = placed.layers[i];
+    expect_placed(host.q, device.q, MatrixUse::kProduct);
+    expect_placed(host.k, device.k, MatrixUse::kProduct);
+    expect_placed(host.v, device.v, MatrixUse::kProduct);
+    expect_placed(host.attn_out, device.attn_out, MatrixUse::kProduct);
+    expect_placed(host.gate, device.gate, MatrixUse::kProduct);
+    for (std::size_t e = 0; e < host.experts.size(); ++e) {
+      expect_placed(host.experts[e].gate, device.experts[e].gate, MatrixUse::kExpert);
+      expect_placed(host.experts[e].up, device.experts[e].up, MatrixUse::kExpert);
+      expect_placed(host.experts[e].down, device.experts[e].down, MatrixUse::kExpert);
     }
   }
-  EXPECT_EQ(placed.layers[1].experts[2].up.dtype, DType::kF32);
 }
 
 }  // namespace

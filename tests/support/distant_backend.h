@@ -47,6 +47,8 @@ class DistantBackend final : public Backend {
     num_repeated_steps_ += is_new ? 0 : 1;
   }
   [[nodiscard]] std::int64_t num_repeated_steps() const { return num_repeated_steps_; }
+  /// Of a matrix of the host that was placed here.
+  [[nodiscard]] MatrixUse use_of(const WeightView& host) const { return uses_.at(host.data); }
 
   void upload(const TensorView& host, const TensorView& device) override {
     check_side(host.data, host.num_bytes(), false);
@@ -70,7 +72,8 @@ class DistantBackend final : public Backend {
     on_their_way_.emplace_back(host, placed.view());
     return placed.view();
   }
-  [[nodiscard]] WeightView place(const WeightView& host, Owners& owners) override {
+  [[nodiscard]] WeightView place(const WeightView& host, MatrixUse use, Owners& owners) override {
+    uses_[host.data] = use;
     M2_CHECK(host.scale == nullptr, "only weights without scales");
     WeightView placed = host;
     placed.data =
@@ -144,6 +147,7 @@ class DistantBackend final : public Backend {
   }
 
   std::vector<std::pair<TensorView, TensorView>> on_their_way_;  // of the host, here
+  std::map<const void*, MatrixUse> uses_;                        // of matrices of the host
   ReferenceBackend reference_;
   std::vector<Tensor> memory_;
   std::map<const std::byte*, const std::byte*, std::less<>> ends_;  // of every begin

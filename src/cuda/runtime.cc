@@ -1,7 +1,11 @@
 #include "cuda/runtime.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -49,7 +53,8 @@ void Event::wait() { require(cudaEventSynchronize(event_), "wait for an event");
 void DeviceFree::operator()(void* memory) const noexcept { static_cast<void>(cudaFree(memory)); }
 
 void PinnedFree::operator()(void* memory) const noexcept {
-  static_cast<void>(cudaFreeHost(memory));
+  static_cast<void>(cudaHostUnregister(memory));
+  std::free(memory);
 }
 
 DeviceMemory allocate_device(std::size_t num_bytes) {
@@ -59,9 +64,16 @@ DeviceMemory allocate_device(std::size_t num_bytes) {
 }
 
 PinnedMemory allocate_pinned(std::size_t num_bytes) {
-  void* memory = nullptr;
-  require(cudaMallocHost(&memory, num_bytes), "allocate pinned memory");
-  return PinnedMemory(memory);
+  constexpr std::size_t kHugePage = std::size_t{2} << 20U;
+  const std::size_t size = (num_bytes + kHugePage - 1) / kHugePage * kHugePage;
+  std::unique_ptr<void, decltype(&std::free)> memory(std::aligned_alloc(kHugePage, size),
+                                                     &std::free);
+  M2_REQUIRE(ErrorCode::kResourceExhausted, memory != nullptr, "cuda: no ", size,
+             " bytes of memory to pin");
+  static_cast<void>(::madvise(memory.get(), size, MADV_HUGEPAGE));  // a hint
+  std::memset(memory.get(), 0, size);                               // gives it pages
+  require(cudaHostRegister(memory.get(), size, cudaHostRegisterDefault), "pin memory");
+  return PinnedMemory(memory.release());
 }
 
 std::uint64_t Workspace::moves() { return workspace_moves; }

@@ -55,6 +55,8 @@ using PinnedMemory = std::unique_ptr<void, PinnedFree>;
 
 /// Of the current device, uninitialised, aligned to 256 bytes; at least one byte.
 [[nodiscard]] DeviceMemory allocate_device(std::size_t num_bytes);
+/// Of whole huge pages where the system has them, which are pinned ten times as fast as small ones,
+/// and filled by the thread that asks: the driver would fill one thread's after the other's.
 [[nodiscard]] PinnedMemory allocate_pinned(std::size_t num_bytes);
 
 /// Scratch memory of an operation: grows to the largest use and stays.

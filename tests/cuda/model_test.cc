@@ -1,41 +1,17 @@
 // The whole model on the device: against the reference's numbers, and against the processor.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 
-#include "backends/backends.h"
-#include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors.h"
+#include "cuda/device_models.h"
 #include "cuda/devices.h"
-#include "model/causal_lm.h"
-#include "model/place_weights.h"
 #include "support/paths.h"
 
 namespace m2 {
 namespace {
 
-// A checkpoint on a device.
-std::unique_ptr<CausalLm> load(const std::filesystem::path& directory, const char* device) {
-  const MiniMaxM2Config config = MiniMaxM2Config::from_pretrained(directory);
-  const std::shared_ptr<Backend> backend = make_backend(device, 0);
-  const Placement placement = Placement::on(backend, config.num_hidden_layers);
-  const ModelWeights mapped = load_weights(config, Checkpoint::open(directory));
-  return std::make_unique<CausalLm>(
-      config, std::make_shared<const ModelWeights>(place_weights(mapped, placement)), placement,
-      "eager");
-}
-
-double largest_difference(const TensorView& a, const TensorView& b) {
-  EXPECT_EQ(a.shape, b.shape);
-  double worst = 0.0;
-  for (std::int64_t i = 0; i < b.num_elements(); ++i) {
-    const double error = std::fabs(double{a.as<float>()[i]} - double{b.as<float>()[i]});
-    if (!(error <= worst)) worst = error;
-  }
-  return worst;
-}
+using test::largest_difference;
 
 class CudaModel : public testing::Test {
  protected:
@@ -61,7 +37,7 @@ TEST_P(CudaParity, ForwardPass) {
     }
     throw std::runtime_error("no golden " + name);
   };
-  const auto model = load(directory, "cuda");
+  const auto model = test::load_on(directory, "cuda");
   ForwardInputs inputs;
   inputs.input_ids = find("input_ids");
   inputs.attention_mask = find("attention_mask");
@@ -92,32 +68,17 @@ INSTANTIATE_TEST_SUITE_P(Checkpoints, CudaParity,
                                          "hub_config"),
                          [](const auto& param) { return std::string(param.param); });
 
-// One more token of a greedy conversation; the logits of it are kept.
-std::int64_t next_token(CausalLm& model, const std::shared_ptr<Cache>& cache,
-                        std::vector<std::int64_t> ids, Tensor& logits) {
-  ForwardInputs inputs;
-  inputs.input_ids = {ids.data(), DType::kI64, {1, static_cast<std::int64_t>(ids.size())}};
-  inputs.past_key_values = cache;
-  inputs.logits_to_keep = std::int64_t{1};
-  MoeCausalLMOutputWithPast outputs = model.forward(inputs);
-  logits = std::move(outputs.logits);
-  const float* first = logits.as<float>();
-  return std::max_element(first, first + logits.view().num_elements()) - first;
-}
-
 // The largest difference of the logits over a greedy conversation after a prompt of some length.
 double converse(CausalLm& host, CausalLm& device, std::int64_t prompt) {
-  const auto host_cache = std::make_shared<DynamicCache>();
-  const auto device_cache = std::make_shared<DynamicCache>();
+  test::Conversation on_host(host);
+  test::Conversation on_device(device);
   std::vector<std::int64_t> ids;
   for (std::int64_t i = 0; i < prompt; ++i) ids.push_back(i * i * 7 % 1900 + 5);
   double worst = 0.0;
   for (int step = 0; step < 128; ++step) {
-    Tensor host_logits;
-    Tensor device_logits;
-    const std::int64_t host_token = next_token(host, host_cache, ids, host_logits);
-    const std::int64_t device_token = next_token(device, device_cache, ids, device_logits);
-    worst = std::max(worst, largest_difference(device_logits.view(), host_logits.view()));
+    const std::int64_t host_token = on_host.next(ids);
+    const std::int64_t device_token = on_device.next(ids);
+    worst = std::max(worst, largest_difference(on_device.logits().view(), on_host.logits().view()));
     EXPECT_EQ(device_token, host_token) << "prompt of " << prompt << ", step " << step;
     if (device_token != host_token) break;
     ids = {host_token};
@@ -129,8 +90,8 @@ double converse(CausalLm& host, CausalLm& device, std::int64_t prompt) {
 
 // The activations of more than 64 tokens are rounded to BF16, as the model's weights are.
 TEST_F(CudaModel, ShippedModelSaysWhatItSaysOnTheProcessor) {
-  const auto host = load(test::shipped_model(), "cpu");
-  const auto device = load(test::shipped_model(), "cuda");
+  const auto host = test::load_on(test::shipped_model(), "cpu");
+  const auto device = test::load_on(test::shipped_model(), "cuda");
   EXPECT_LE(converse(*host, *device, 64), 2e-3);
   EXPECT_LE(converse(*host, *device, 70), 0.125);
 }

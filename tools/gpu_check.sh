@@ -1,22 +1,28 @@
 #!/usr/bin/env bash
-# Builds the CUDA backend, runs its tests, repeats some under compute-sanitizer, and times it: one
-# command, under ten minutes, for a machine with an NVIDIA device.
+# Builds the CUDA backend, runs its tests, times it, and repeats some tests under compute-sanitizer:
+# one command, under ten minutes, for a machine with an NVIDIA device.
 #
-#   tools/gpu_check.sh [DIRECTORY]   results (default build/gpu_check): summary.json, bench.json, decode_*.json, logs
+#   tools/gpu_check.sh [DIRECTORY [BUILD]]
+#
+# DIRECTORY gets the results (default build/gpu_check): summary.json, bench.json, decode_*.json, logs. BUILD is a
+# build directory whose programs are taken as they are (default: build/cuda, brought up to date).
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-results=${1:-$root/build/gpu_check}
-build=$root/build/cuda
+results=$(realpath -m "${1:-$root/build/gpu_check}")
+build=$(realpath -m "${2:-$root/build/cuda}")
 program=$build/tests/cuda/m2_cuda_test
 mkdir -p "$results"
 cd "$root" || exit 1
+trap 'kill $(jobs -p) 2>/dev/null; exit 1' TERM INT
 
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DM2_CUDA=ON -DM2_BENCH=ON \
-  -DCMAKE_CUDA_FLAGS=-lineinfo >"$results/configure.log" 2>&1 ||
-  { tail -n 30 "$results/configure.log"; exit 1; }
-ninja -C "$build" m2_cuda_test m2_cuda_bench m2 >"$results/build.log" 2>&1 ||
-  { tail -n 40 "$results/build.log"; exit 1; }
-echo "built after $SECONDS s"
+if [ $# -lt 2 ]; then
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DM2_CUDA=ON -DM2_BENCH=ON \
+    -DCMAKE_CUDA_FLAGS=-lineinfo >"$results/configure.log" 2>&1 ||
+    { tail -n 30 "$results/configure.log"; exit 1; }
+  ninja -C "$build" m2_cuda_test m2_cuda_bench m2 >"$results/build.log" 2>&1 ||
+    { tail -n 40 "$results/build.log"; exit 1; }
+  echo "built after $SECONDS s"
+fi
 
 # Sets `outcome`, once all these processes have ended.
 collect() {
@@ -37,9 +43,23 @@ if grep -q SKIPPED "$results"/tests_*.log; then outcome=skipped; fi
 tests=$outcome
 echo "tests $tests after $SECONDS s"
 
+bench=passed
+timeout 150 "$build/bench/cuda/m2_cuda_bench" --json "$results/bench.json" |
+  tee "$results/bench.log" || bench=failed
+
+# Whole decode steps: every layer in 4 bits, and as many in FP8 as fit, where the device is large.
+memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -n 1)
+if [ "$memory" -ge 140000 ]; then layers="int4_g128:62 fp8:35"; else layers="int4_g128:30 fp8:16"; fi
+for model in $layers; do
+  timeout 100 "$build/m2" bench --device cuda --random-weights --format "${model%:*}" \
+    --layers "${model#*:}" -p 0 -n 16 -b 1,8,32,64 -d 1024 -r 3 --json \
+    >"$results/decode_${model%:*}.json" || bench=failed
+done
+echo "timed after $SECONDS s"
+
 # Small cases of every kernel: the whole suite would take too long under the tools.
 sanitise() {  # TOOL NAME FILTER
-  timeout 120 compute-sanitizer --tool "$1" --error-exitcode 1 \
+  exec timeout 120 compute-sanitizer --tool "$1" --error-exitcode 1 \
     "$program" --gtest_filter="$3" >"$results/$1_$2.log" 2>&1
 }
 sanitise memcheck experts 'CudaMoeRoute*:CudaMoeExperts.Repeats*:*OneSignAndAnySize*:CudaElementwise*' &
@@ -57,20 +77,6 @@ memcheck=$outcome
 collect "${races[@]}"
 racecheck=$outcome
 echo "memcheck $memcheck, racecheck $racecheck after $SECONDS s"
-
-bench=passed
-timeout 150 "$build/bench/cuda/m2_cuda_bench" --json "$results/bench.json" |
-  tee "$results/bench.log" || bench=failed
-
-# Whole decode steps: every layer in 4 bits, and as many in FP8 as fit, where the device is large.
-memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -n 1)
-if [ "$memory" -ge 140000 ]; then layers="int4_g128:62 fp8:35"; else layers="int4_g128:30 fp8:16"; fi
-for model in $layers; do
-  timeout 100 "$build/m2" bench --device cuda --random-weights --format "${model%:*}" \
-    --layers "${model#*:}" -p 0 -n 16 -b 1,8,32,64 -d 1024 -r 3 --json \
-    >"$results/decode_${model%:*}.json" || bench=failed
-done
-echo "timed after $SECONDS s"
 
 device=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -n 1)
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)

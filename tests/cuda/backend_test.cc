@@ -74,6 +74,35 @@ TEST_F(CudaBackendTest, PlacesWeightsAligned) {
   EXPECT_FALSE(owners_.empty());
 }
 
+// Weights of all sizes that follow each other on the device, from several slabs, among them some
+// that are put into order there.
+TEST_F(CudaBackendTest, PlacesManyWeights) {
+  test::Random random(4);
+  const test::StoredWeight units(BlockFormat::kInt8G32, 48, 256, random);
+  std::vector<test::StoredWeight> stored;
+  std::vector<WeightView> placed;
+  for (int i = 0; i < 400; ++i) {
+    const std::int64_t rows = i % 40 == 7 ? 900 : 1 + random.below(70);
+    stored.emplace_back(DType::kF8E4M3, rows, 1 + random.below(i % 40 == 7 ? 8000 : 300), random);
+    placed.push_back(backend_->place(stored.back().view(), MatrixUse::kProduct, owners_));
+    if (i % 50 == 0) {
+      EXPECT_EQ(backend_->place(units.view(), MatrixUse::kProduct, owners_).block_format,
+                BlockFormat::kInt8G32);
+    }
+  }
+  for (std::size_t i = 0; i < stored.size(); ++i) {
+    const WeightView& host = stored[i].view();
+    const Tensor back(DType::kU8, {host.rows, host.cols});
+    backend_->download({const_cast<void*>(placed[i].data), DType::kU8, {host.rows, host.cols}},
+                       back.view());
+    ASSERT_EQ(std::memcmp(back.view().data, host.data, back.view().num_bytes()), 0) << i;
+    const Shape scales{(host.rows + 127) / 128, host.scale_cols()};
+    const Tensor scale(DType::kF32, scales);
+    backend_->download({const_cast<float*>(placed[i].scale), DType::kF32, scales}, scale.view());
+    ASSERT_EQ(std::memcmp(scale.view().data, host.scale, scale.view().num_bytes()), 0) << i;
+  }
+}
+
 // Of columns that cannot be cut into units, by pieces.
 TEST_F(CudaBackendTest, WidensOddInt8) {
   test::Random random(3);

@@ -9,6 +9,9 @@
 
 namespace m2::cuda::sm90 {
 
+/// The operands' type.
+enum class Operand { kE4M3, kBF16, kF16 };
+
 #if M2_SM90_CODE
 
 /// Describes rows of 128 bytes, swizzled, in groups of eight rows (1024 bytes, aligned to that).
@@ -38,7 +41,11 @@ __device__ inline void pin(float (&registers)[kCount]) {
 }
 
 // Lists of registers for the instructions below.
-#define M2_NAMES_32 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define M2_NAMES_8 "%0, %1, %2, %3"
+#define M2_NAMES_16 M2_NAMES_8 ", %4, %5, %6, %7"
+#define M2_NAMES_24 M2_NAMES_16 ", %8, %9, %10, %11"
+#define M2_NAMES_32 M2_NAMES_24 ", %12, %13, %14, %15"
+#define M2_NAMES_48 M2_NAMES_32 ", %16, %17, %18, %19, %20, %21, %22, %23"
 #define M2_NAMES_64 \
   M2_NAMES_32 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define M2_NAMES_96 \
@@ -50,7 +57,11 @@ __device__ inline void pin(float (&registers)[kCount]) {
 #define M2_NAMES_160 M2_NAMES_144 ", %72, %73, %74, %75, %76, %77, %78, %79"
 #define M2_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define M2_D16(d, i) M2_D4(d, i), M2_D4(d, i + 4), M2_D4(d, i + 8), M2_D4(d, i + 12)
+#define M2_OUT_8(d) M2_D4(d, 0)
+#define M2_OUT_16(d) M2_D4(d, 0), M2_D4(d, 4)
+#define M2_OUT_24(d) M2_D4(d, 0), M2_D4(d, 4), M2_D4(d, 8)
 #define M2_OUT_32(d) M2_D16(d, 0)
+#define M2_OUT_48(d) M2_D16(d, 0), M2_D4(d, 16), M2_D4(d, 20)
 #define M2_OUT_64(d) M2_D16(d, 0), M2_D16(d, 16)
 #define M2_OUT_96(d) M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32)
 #define M2_OUT_112(d) M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D4(d, 48), M2_D4(d, 52)
@@ -74,12 +85,31 @@ __device__ inline void pin(float (&registers)[kCount]) {
                : M2_OUT_##N(d)                                                            \
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate))
 
-/// The operands' type.
-enum class Operand { kE4M3, kBF16, kF16 };
-
 /// d = a b^T, or d += a b^T with `accumulate`; over 32 bytes of columns.
 template <int kTokens>
 struct Products;
+
+// Few tokens, both operands in shared memory.
+#define M2_PRODUCTS_OF_FEW(N, A, B, P)                                                   \
+  template <>                                                                            \
+  struct Products<N> {                                                                   \
+    template <Operand kOperand>                                                          \
+    __device__ static void multiply(float (&d)[N / 2], std::uint64_t a, std::uint64_t b, \
+                                    int accumulate) {                                    \
+      if constexpr (kOperand == Operand::kE4M3) {                                        \
+        M2_WGMMA_SS(N, "k32", ".f32.e4m3.e4m3", "", A, B, P);                            \
+      } else if constexpr (kOperand == Operand::kBF16) {                                 \
+        M2_WGMMA_SS(N, "k16", ".f32.bf16.bf16", ", 0, 0", A, B, P);                      \
+      } else {                                                                           \
+        M2_WGMMA_SS(N, "k16", ".f32.f16.f16", ", 0, 0", A, B, P);                        \
+      }                                                                                  \
+    }                                                                                    \
+  };
+M2_PRODUCTS_OF_FEW(8, "%4", "%5", "%6")
+M2_PRODUCTS_OF_FEW(16, "%8", "%9", "%10")
+M2_PRODUCTS_OF_FEW(24, "%12", "%13", "%14")
+M2_PRODUCTS_OF_FEW(48, "%24", "%25", "%26")
+#undef M2_PRODUCTS_OF_FEW
 
 template <>
 struct Products<32> {
@@ -88,9 +118,10 @@ struct Products<32> {
                                   int accumulate) {
     if constexpr (kOperand == Operand::kE4M3) {
       M2_WGMMA_SS(32, "k32", ".f32.e4m3.e4m3", "", "%16", "%17", "%18");
-    } else {
-      static_assert(kOperand == Operand::kBF16);
+    } else if constexpr (kOperand == Operand::kBF16) {
       M2_WGMMA_SS(32, "k16", ".f32.bf16.bf16", ", 0, 0", "%16", "%17", "%18");
+    } else {
+      M2_WGMMA_SS(32, "k16", ".f32.f16.f16", ", 0, 0", "%16", "%17", "%18");
     }
   }
   __device__ static void multiply(float (&d)[16], const std::uint32_t (&a)[4], std::uint64_t b,
@@ -105,9 +136,10 @@ struct Products<64> {
                                   int accumulate) {
     if constexpr (kOperand == Operand::kE4M3) {
       M2_WGMMA_SS(64, "k32", ".f32.e4m3.e4m3", "", "%32", "%33", "%34");
-    } else {
-      static_assert(kOperand == Operand::kBF16);
+    } else if constexpr (kOperand == Operand::kBF16) {
       M2_WGMMA_SS(64, "k16", ".f32.bf16.bf16", ", 0, 0", "%32", "%33", "%34");
+    } else {
+      M2_WGMMA_SS(64, "k16", ".f32.f16.f16", ", 0, 0", "%32", "%33", "%34");
     }
   }
   __device__ static void multiply(float (&d)[32], const std::uint32_t (&a)[4], std::uint64_t b,
@@ -126,9 +158,10 @@ struct Products<96> {
                                   int accumulate) {
     if constexpr (kOperand == Operand::kE4M3) {
       M2_WGMMA_SS(96, "k32", ".f32.e4m3.e4m3", "", "%48", "%49", "%50");
-    } else {
-      static_assert(kOperand == Operand::kBF16);
+    } else if constexpr (kOperand == Operand::kBF16) {
       M2_WGMMA_SS(96, "k16", ".f32.bf16.bf16", ", 0, 0", "%48", "%49", "%50");
+    } else {
+      M2_WGMMA_SS(96, "k16", ".f32.f16.f16", ", 0, 0", "%48", "%49", "%50");
     }
   }
   __device__ static void multiply(float (&d)[48], const std::uint32_t (&a)[4], std::uint64_t b,

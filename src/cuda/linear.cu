@@ -5,11 +5,11 @@
 #include "base/error.h"
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
-#include "cuda/few_tokens_linear.h"
 #include "cuda/int8_layout.h"
 #include "cuda/int8_linear.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
+#include "cuda/sm90/folded_linear.h"
 #include "cuda/sm90/row_tiles.h"
 #include "cuda/stream_linear.h"
 
@@ -149,7 +149,7 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
     rms_norm(norm, context);
     return mixed_linears(products, context);
   }
-  if (few_tokens_linears(products, &norm, context) || tile_linears(products, &norm, context)) {
+  if (sm90::folded_linears(products, &norm, context) || tile_linears(products, &norm, context)) {
     return check_launch("norm_linears");
   }
   if (!products.empty() && sm90::fits_linears(products, context)) {
@@ -168,8 +168,8 @@ void linears(std::span<const LinearArgs> products, Context& context) {
     sm90::linears(products, nullptr, context);
     return check_launch("linear");
   }
-  if (few_tokens_linears(products, nullptr, context) || tile_linears(products, nullptr, context) ||
-      stream_linears(products, context)) {
+  if (sm90::folded_linears(products, nullptr, context) ||
+      tile_linears(products, nullptr, context) || stream_linears(products, context)) {
     return check_launch("linear");
   }
   if (products.size() == 1) {

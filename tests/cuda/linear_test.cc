@@ -18,7 +18,7 @@ struct Case {
 
 // No and one token, one past a tile of tokens and of rows, odd sizes that take the plain path, the
 // model's widths, scale blocks of other sizes, columns that two blocks share, more tiles of rows
-// than blocks.
+// than blocks, rows of several scales in a block, columns that fill shared memory.
 constexpr Case kCases[] = {
     {0, 16, 128},        {1, 1, 1},
     {1, 16, 64},         {1, 17, 128},
@@ -33,6 +33,8 @@ constexpr Case kCases[] = {
     {5, 96, 384, 7, 64}, {70, 96, 384, 48, 192},
     {130, 33, 90, 7, 1}, {40, 130, 6144},
     {10, 70, 5120},      {12, 8460, 512},
+    {1, 8460, 512},      {2, 1300, 768},
+    {4, 3000, 6144},     {3, 40, 12288},
 };
 
 struct Expected {
@@ -128,9 +130,14 @@ TEST_F(CudaLinear, SeveralWeightsAtOnce) {
   }
 }
 
-// A unit vector picks one element of every row; both paths.
+// A unit vector picks one element of every row; every path.
 TEST_F(CudaLinear, EveryE4m3CodeIsExact) {
-  for (const std::int64_t cols : {150, 512}) {
+  struct Size {
+    std::int64_t num_tokens;
+    std::int64_t cols;
+  };
+  for (const Size& size : {Size{9, 150}, {9, 512}, {1, 512}, {2, 512}}) {
+    const std::int64_t cols = size.cols;
     Random random(7);
     StoredWeight weight(DType::kF8E4M3, 256, cols, random);
     for (std::int64_t row = 0; row < 256; ++row) {
@@ -140,13 +147,15 @@ TEST_F(CudaLinear, EveryE4m3CodeIsExact) {
     const std::vector<float> ones(8, 1.0F);
     WeightView view = weight.view();
     view.scale = ones.data();
-    const Tensor input(DType::kF32, {9, cols});
-    for (std::int64_t t = 0; t < 9; ++t) input.as<float>()[t * cols + (t * 37 + 149) % cols] = 1.0F;
-    const Tensor output = backend_->allocate(DType::kF32, {9, 256});
+    const Tensor input(DType::kF32, {size.num_tokens, cols});
+    for (std::int64_t t = 0; t < size.num_tokens; ++t) {
+      input.as<float>()[t * cols + (t * 37 + 149) % cols] = 1.0F;
+    }
+    const Tensor output = backend_->allocate(DType::kF32, {size.num_tokens, 256});
     backend_->linear(
         {.input = to_device(input.view()).view(), .weight = place(view), .output = output.view()});
     const Tensor got = to_host(output);
-    for (std::int64_t i = 0; i < 9 * 256; ++i) {
+    for (std::int64_t i = 0; i < size.num_tokens * 256; ++i) {
       const float expected = to_float(f8e4m3{static_cast<std::uint8_t>(i % 256)});
       if (std::isnan(expected)) {
         EXPECT_TRUE(std::isnan(got.as<float>()[i])) << "code " << i % 256;

@@ -16,6 +16,7 @@
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
+#include "cuda/mma.cuh"
 #include "cuda/sm90/wgmma.cuh"
 #include "m2/dtype.h"
 
@@ -58,12 +59,14 @@ class FoldedSums {
   /// Adds products of `steps` times 256 bytes of columns. `rows`: folded_descriptor of the rows;
   /// `tokens`: of the tokens' parts, those of a token one after the other.
   __device__ void add(std::uint64_t rows, std::uint64_t tokens, int steps) {
+    constexpr int kMost = kStepsAtOnce * kGroupsAtOnce;
     int step = 0;
-    for (; step + kStepsAtOnce <= steps; step += kStepsAtOnce) {
-      add_group<kStepsAtOnce>(rows + step * kFoldedStep, tokens + step * kFoldedStep);
+    for (; step + kMost <= steps; step += kMost) {
+      add_groups<kGroupsAtOnce, kStepsAtOnce>(rows + step * kFoldedStep,
+                                              tokens + step * kFoldedStep);
     }
     for (; step < steps; ++step) {
-      add_group<1>(rows + step * kFoldedStep, tokens + step * kFoldedStep);
+      add_groups<1, 1>(rows + step * kFoldedStep, tokens + step * kFoldedStep);
     }
   }
 
@@ -90,20 +93,30 @@ class FoldedSums {
  private:
   // The matrix units keep some 14 bits of sums of F8 numbers: few are added there.
   static constexpr int kStepsAtOnce = kType == DType::kF8E4M3 ? 3 : 6;
+  // On their way at a time, as far as registers last.
+  static constexpr int kGroupsAtOnce =
+      kTokens == 1 || (kTokens == 2 && kType != DType::kF8E4M3) ? 2 : 1;
 
-  template <int kSteps>
-  __device__ void add_group(std::uint64_t rows, std::uint64_t tokens) {
-    float products[kVirtualTokens / 2];
+  template <int kGroups, int kSteps>
+  __device__ void add_groups(std::uint64_t rows, std::uint64_t tokens) {
+    float products[kGroups][kVirtualTokens / 2];
     begin_products();
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      Products<kVirtualTokens>::template multiply<kFoldedOperand<kType>>(
-          products, rows + step * kFoldedStep, tokens + step * kFoldedStep, step > 0 ? 1 : 0);
+    for (int group = 0; group < kGroups; ++group) {
+#pragma unroll
+      for (int step = group * kSteps; step < (group + 1) * kSteps; ++step) {
+        Products<kVirtualTokens>::template multiply<kFoldedOperand<kType>>(
+            products[group], rows + step * kFoldedStep, tokens + step * kFoldedStep,
+            step > group * kSteps ? 1 : 0);
+      }
     }
     commit_products();
     wait_products<0>();
-    pin(products);
-    add_wanted(products);
+#pragma unroll
+    for (auto& own : products) {
+      pin(own);
+      add_wanted(own);
+    }
   }
 
   // A lane has virtual row lane / 4 of either weight row, and virtual tokens 2 (lane % 4) + i.
@@ -121,28 +134,45 @@ class FoldedSums {
   float sums_[kParts * kTokens][2] = {};
 };
 
-/// Two neighbouring columns of a token, split into parts: part p goes to part + p * stride bytes.
+/// Two numbers as the next part takes them, and what is left of them for the part after it.
+__device__ inline __nv_fp8x2_storage_t take_f8_part(__half2& x) {
+  const __nv_fp8x2_storage_t codes =
+      __nv_cvt_halfraw2_to_fp8x2(static_cast<__half2_raw>(x), __NV_SATFINITE, __NV_E4M3);
+  const __half2 taken = __half2(__nv_cvt_fp8x2_to_halfraw2(codes, __NV_E4M3));
+  x = __hmul2(__hsub2(x, taken), __float2half2_rn(1.0F / kF8PartStep));
+  return codes;
+}
+
+/// Two numbers of at most kF8PartLimit in size, split into three parts. The first one's rest is
+/// exact in f32 and has as many bits as f16 keeps.
+__device__ inline void split_f8(float2 x, __nv_fp8x2_storage_t (&codes)[3]) {
+  codes[0] = __nv_cvt_float2_to_fp8x2(x, __NV_SATFINITE, __NV_E4M3);
+  const float2 taken = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(codes[0], __NV_E4M3)));
+  __half2 rest = __floats2half2_rn((x.x - taken.x) / kF8PartStep, (x.y - taken.y) / kF8PartStep);
+  codes[1] = take_f8_part(rest);
+  codes[2] = __nv_cvt_halfraw2_to_fp8x2(static_cast<__half2_raw>(rest), __NV_SATFINITE, __NV_E4M3);
+}
+
+/// Four neighbouring columns of a token, split into parts: part p goes to part + p * stride bytes.
 /// F8: at most kF8PartLimit in size.
 template <DType kType>
-__device__ void store_parts(char* part, int stride, float2 x) {
+__device__ void store_parts(char* part, int stride, float4 x) {
   if constexpr (kType == DType::kF8E4M3) {
+    static_assert(kFoldedParts<kType> == 3);
+    __nv_fp8x2_storage_t codes[2][3];
+    split_f8({x.x, x.y}, codes[0]);
+    split_f8({x.z, x.w}, codes[1]);
 #pragma unroll
-    for (int p = 0; p < kFoldedParts<kType>; ++p) {
-      const __nv_fp8x2_storage_t codes = __nv_cvt_float2_to_fp8x2(x, __NV_SATFINITE, __NV_E4M3);
-      *reinterpret_cast<__nv_fp8x2_storage_t*>(part + p * stride) = codes;
-      const float2 taken = __half22float2(__half2(__nv_cvt_fp8x2_to_halfraw2(codes, __NV_E4M3)));
-      x = {(x.x - taken.x) / kF8PartStep, (x.y - taken.y) / kF8PartStep};
-    }
-  } else if constexpr (kType == DType::kBF16) {
-#pragma unroll
-    for (int p = 0; p < kFoldedParts<kType>; ++p) {
-      const __nv_bfloat162 pair = __floats2bfloat162_rn(x.x, x.y);
-      *reinterpret_cast<__nv_bfloat162*>(part + p * stride) = pair;
-      const float2 taken = __bfloat1622float2(pair);
-      x = {x.x - taken.x, x.y - taken.y};
+    for (int p = 0; p < 3; ++p) {
+      *reinterpret_cast<std::uint32_t*>(part + p * stride) =
+          codes[0][p] | static_cast<std::uint32_t>(codes[1][p]) << 16U;
     }
   } else {
-    *reinterpret_cast<__half2*>(part) = __floats2half2_rn(x.x, x.y);
+    const SplitQuad parts = split_quad<kIsBf16<kType>>(x);
+    *reinterpret_cast<uint2*>(part) = {parts.high[0], parts.high[1]};
+    if constexpr (kFoldedParts<kType> == 2) {
+      *reinterpret_cast<uint2*>(part + stride) = {parts.low[0], parts.low[1]};
+    }
   }
 }
 

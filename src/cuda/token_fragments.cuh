@@ -12,19 +12,12 @@
 
 namespace m2::cuda {
 
-/// Norm weights of a lane's columns.
-template <DType kType, int kPieces>
-struct NormFragments {
-  float4 values[kPieces][kType == DType::kF8E4M3 ? 8 : 4];
-};
-
 template <DType kType, int kTokens, int kPieces>
 class TokenFragments {
  public:
   static constexpr int kGroups = kTokens / kTileTokens;
   static constexpr int kSums =
       2 * kGroups;  // of a lane: tokens lane / 4 (+ 8), rows lane % 4 * 2, + 1
-  using Norm = NormFragments<kType, kPieces>;
   static_assert(kGroups == 1 || (kGroups == 2 && kType != DType::kBF16));
 
   /// Tokens 0 .. count - 1, row_of(token) [cols]. By every warp for itself.
@@ -43,57 +36,10 @@ class TokenFragments {
     }
   }
 
-  /// The weights of a norm, which are constants.
-  static __device__ void load_norm(const float* weight, int cols, Norm& norm) {
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) load(norm.values[i], weight, i, cols);
-  }
-  /// As fill() for up to eight tokens, times the norm's weights. Returns the sum of squares of the
-  /// warp's columns of token lane / 4.
-  template <typename RowOf>
-  __device__ float fill_normed(const RowOf& row_of, int count, int cols, const Norm& norm) {
-    const float* row = own_token() < count ? row_of(own_token()) : nullptr;
-    float squares = 0.0F;
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) {
-      float4 x[kSteps];
-      load(x, row, i, cols);
-#pragma unroll
-      for (int step = 0; step < kSteps; ++step) {
-        float4& v = x[step];
-        const float4& w = norm.values[i][step];
-        squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
-        v = {v.x * w.x, v.y * w.y, v.z * w.z, v.w * w.w};
-      }
-      convert(x, i, 0);
-    }
-    for (int lanes = 1; lanes < 4; lanes *= 2) {
-      squares += __shfl_xor_sync(kAllLanes, squares, lanes);
-    }
-    return squares;
-  }
-
   /// The only token: lanes read its row side by side and hand each other what they multiply.
   __device__ void fill_one(const float* row, int cols) {
 #pragma unroll
     for (int i = 0; i < kPieces; ++i) hand_around(load_quad(row, i, cols), i);
-  }
-  static __device__ void load_norm_of_one(const float* weight, int cols, Norm& norm) {
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) norm.values[i][0] = load_quad(weight, i, cols);
-  }
-  /// With the weights of load_norm_of_one(). Returns the sum of squares of the warp's columns.
-  __device__ float fill_one_normed(const float* row, int cols, const Norm& norm) {
-    const bool counts = static_cast<int>(threadIdx.x) % 32 < kQuads;
-    float squares = 0.0F;
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) {
-      const float4 x = load_quad(row, i, cols);
-      const float4& w = norm.values[i][0];
-      if (counts) squares += x.x * x.x + x.y * x.y + x.z * x.z + x.w * x.w;
-      hand_around({x.x * w.x, x.y * w.y, x.z * w.z, x.w * w.w}, i);
-    }
-    return sum_of_warp(squares);
   }
 
   /// sums += the warp's i-th piece of eight rows times the tokens.

@@ -31,10 +31,10 @@ collect() {
   for process in "$@"; do wait "$process" || outcome=failed; done
 }
 
-# Four parts at once: most of the time goes to plain references, each on one core.
+# Eight parts at once: most of the time goes to plain references, each on one core.
 parts=()
-for part in 0 1 2 3; do
-  GTEST_TOTAL_SHARDS=4 GTEST_SHARD_INDEX=$part timeout 150 "$program" \
+for part in 0 1 2 3 4 5 6 7; do
+  GTEST_TOTAL_SHARDS=8 GTEST_SHARD_INDEX=$part timeout 150 "$program" \
     >"$results/tests_$part.log" 2>&1 &
   parts+=($!)
 done
@@ -44,9 +44,6 @@ tests=$outcome
 echo "tests $tests after $SECONDS s"
 
 bench=passed
-timeout 150 "$build/bench/cuda/m2_cuda_bench" --json "$results/bench.json" |
-  tee "$results/bench.log" || bench=failed
-
 # Whole decode steps: every layer in 4 bits, and as many in FP8 as fit, where the device is large.
 memory=$(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -n 1)
 if [ "$memory" -ge 140000 ]; then layers="int4_g128:62 fp8:35"; else layers="int4_g128:30 fp8:16"; fi
@@ -55,6 +52,8 @@ for model in $layers; do
     --layers "${model#*:}" -p 0 -n 16 -b 1,8,32,64 -d 1024 -r 3 --json \
     >"$results/decode_${model%:*}.json" || bench=failed
 done
+timeout 150 "$build/bench/cuda/m2_cuda_bench" --json "$results/bench.json" |
+  tee "$results/bench.log" || bench=failed
 echo "timed after $SECONDS s"
 
 # Small cases of every kernel: the whole suite would take too long under the tools.

@@ -1,6 +1,7 @@
 // Files, standard streams and the terminal, for all commands.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <stop_token>

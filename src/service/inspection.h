@@ -1,6 +1,7 @@
 // What a model directory holds and what it needs, as JSON.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <span>

@@ -12,9 +12,7 @@ namespace m2::cuda::sm90 {
 namespace {
 
 constexpr int kThreads = kFoldedMultiplyThreads + 32;  // one warp asks for weights
-constexpr int kRegisters = 152;      // of a thread: a block alone on a multiprocessor
-constexpr int kRegistersOfOne = 72;  // with one token: beside 256 threads of attention
-constexpr int kMostSlots = 8;        // of a warpgroup
+constexpr int kMostSlots = 8;                          // of a warpgroup
 // Between the rows of a stage, which then start in different banks: copies of rows side by side
 // are a tenth slower (H200).
 constexpr int kGapBytes = 16;
@@ -203,7 +201,7 @@ __device__ void fetch(const float* from, int count) {
 
 // Blocks share the units in equal parts, side by side.
 template <DType kType, int kTokens, bool kNormed>
-__global__ void __maxnreg__(kTokens == 1 ? kRegistersOfOne : kRegisters)
+__global__ void __launch_bounds__(kThreads, 1)
     folded_linear_kernel(const __grid_constant__ FoldedLinear args) {
 #if M2_SM90_CODE
   using Tokens = FoldedTokens<kType, kTokens, kNormed>;
@@ -238,20 +236,16 @@ __global__ void __maxnreg__(kTokens == 1 ? kRegistersOfOne : kRegisters)
 }
 
 // Stages that let every warpgroup have two at least, if it needs them; false where shared memory is
-// too small. Where a block can ask for nearly all of its weights at once, as for the output
-// projection, they come while attention runs: its blocks find room beside the ring.
+// too small.
 bool plan_ring(FoldedLinear& args, int token_bytes, const Context& context) {
   constexpr int kSpare = 1024;  // static shared memory
-  constexpr std::int64_t kBriefBytes = 160 << 10;
-  const bool brief = std::int64_t{args.units} * kFoldedRows * args.row_bytes <= kBriefBytes;
-  const int most_slots = brief ? 3 : kMostSlots;
-  for (const int widest : {brief ? 1536 : 3072, 1536}) {
+  for (const int widest : {3072, 1536}) {
     args.width = std::min(args.row_bytes, widest);
     args.stages = (args.row_bytes + args.width - 1) / args.width;
     args.slots = 1;
     const int room = (context.shared_bytes - kSpare - token_bytes) / args.ring_bytes();
     const int useful = (args.units + kFoldedGroups - 1) / kFoldedGroups * args.stages;
-    args.slots = std::min({room, useful, most_slots});
+    args.slots = std::min({room, useful, kMostSlots});
     args.early = kEarlyBytes / args.slot_bytes();
     if (args.slots >= std::min(2, useful)) return true;
   }

@@ -1,8 +1,8 @@
 // The experts of a layer for few tokens, in one kernel: gate and up, then down.
 //
 // One block stays on every multiprocessor. Its ring asks for weights of down while the last inner
-// values of gate and up are computed anywhere: memory does not rest between the two. All formats
-// share this kernel; they differ in their tiles (expert_row_tiles.cuh, int4_tiles.cuh).
+// values of gate and up are computed anywhere: memory does not rest between the two. All formats but
+// int4 (int4_experts.cu) share this kernel; they differ in their tiles (expert_row_tiles.cuh).
 #pragma once
 
 #include "cuda/combine_experts.h"

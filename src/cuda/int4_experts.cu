@@ -1,236 +1,126 @@
-// The experts of few tokens with int4 weights, each warp with a stream of its own
-// (int4_stream.cuh). Blocks stay on their multiprocessor; the tiles of rows of all experts are
-// shared evenly. The fewest tokens take another kernel (int4_few_experts.cu), in which more
-// instructions go into sums: it is the faster one where experts have one or two tokens.
 #include "cuda/int4_experts.h"
 
 #include <algorithm>
 
 #include "base/error.h"
 #include "cuda/combine_experts.h"
-#include "cuda/expert_groups.cuh"
-#include "cuda/int4_few_experts.h"
-#include "cuda/int4_stream.cuh"
-#include "cuda/launch.cuh"
+#include "cuda/expert_passes.h"
+#include "cuda/int4_block.cuh"
+#include "cuda/int4_one_token.cuh"
+#include "cuda/row_products.cuh"
 #include "cuda/shared_memory.h"
 
 namespace m2::cuda {
 namespace {
 
-constexpr int kThreads = 32 * kStreamWarps;
+constexpr int kWarps = 12;
+constexpr int kStageUnits = 6;
+constexpr std::int64_t kPassTokens = 256;  // a block sorts them; more are done in several passes
 
-// Out of the way of the instructions that most layers need.
-__device__ __noinline__ float other_activation(Activation activation, float x) {
-  return device_activate(activation, x);
-}
-__device__ inline float quick_activate(Activation activation, float x) {
-  return activation == Activation::kSilu ? x * sigmoid(x) : other_activation(activation, x);
-}
+constexpr int kUnroll = 3;
 
-// The slots of a lane's two tokens of a tile.
-struct SlotPair {
-  int slot[2];
-
-  __device__ SlotPair(const ExpertGroupsView& groups, const ExpertTile& tile, int token) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      slot[i] = groups.slot(tile.first + min(token + i, tile.count - 1));
-    }
-  }
-};
-
-struct GateUp {
-  const float* hidden_states;     // [T, H]
-  const ExpertPointers* experts;  // [E]
-  ExpertGroupsView groups;
-  Int4Shape shape;  // [I, H]
-  Activation activation;
-  float* inner;  // [T * K, I]
-  int top_k;
-  Int4Plan plan;
-};
-
-// inner = act(gate x) * up x. A tile is eight rows of both matrices times a tile of slots; the
-// upper rows of the mma are gate's, the lower ones up's.
 template <int kGroup>
-__global__ void __launch_bounds__(kThreads, 1) int4_gate_up_kernel(const GateUp args) {
+using Block = Int4Block<kGroup, kWarps, kStageUnits, kUnroll>;
+
+template <int kGroup>
+__global__ void __launch_bounds__(32 * kWarps, 1) int4_experts_kernel(const Int4Experts args) {
   extern __shared__ uint4 shared[];
-  Int4Stream<kGroup> stream(shared, args.shape, args.plan);
-  await_earlier_kernels();
-  release_next_kernel();  // now: the down kernel takes the experts' choice for made
-  const int row_tiles = args.shape.rows / kUnitRows;
-  const Span tiles = share_of(std::int64_t{args.groups.count()} * row_tiles,
-                              static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  const auto source_of = [&](int tile) {
-    const ExpertPointers& expert = args.experts[args.groups.tile(tile).expert];
-    return TileSource{static_cast<const char*>(expert.gate), static_cast<const char*>(expert.up)};
-  };
-  const int first = tiles.begin + stream.warp();
-  stream.start({first, tiles.end, kStreamWarps, row_tiles, stream.eight_rows(args.shape)},
-               source_of);
-  UnitPosition position(tiles.begin, row_tiles);
-  int at = first;
-  for (int begin = tiles.begin - position.inner; begin < tiles.end; begin += row_tiles) {
-    const ExpertTile slots = args.groups.tile(position.outer++);
-    const bool same = args.groups.tiles == nullptr && begin > tiles.begin;  // the only token
-    if (!same) {
-      stream.fill(
-          [&](int i) {
-            const std::int64_t token = args.groups.slot(slots.first + i) / args.top_k;
-            return args.hidden_states + token * args.shape.cols;
-          },
-          slots.count);
-    }
-    const SlotPair own(args.groups, slots, stream.lane() % 4 * 2);
-    const int end = min(tiles.end, begin + row_tiles);
-    for (; at < end; at += kStreamWarps) {
-      const int row = (at - begin) * kUnitRows + stream.lane() / 4;
-      stream.multiply(source_of, slots.count, [&](int i, float gate, float up) {
-        args.inner[std::int64_t{own.slot[i]} * args.shape.rows + row] =
-            quick_activate(args.activation, gate) * up;
-      });
-    }
-  }
+  Block<kGroup>(reinterpret_cast<char*>(shared), args).run();
 }
 
-struct Down {
-  const float* inner;             // [T * K, I]
-  const ExpertPointers* experts;  // [E]
-  ExpertGroupsView groups;
-  Int4Shape shape;  // [H, I]
-  float* down;      // [T * K, H]
-  Int4Plan plan;
-};
-
-// The rows of expert_down, one for each slot. A tile is sixteen rows times a tile of slots. The
-// kernel before it, gate_up, lets it start when the experts are known: it asks for their weights at
-// once.
 template <int kGroup>
-__global__ void __launch_bounds__(kThreads, 1) int4_down_kernel(const Down args) {
+__global__ void __launch_bounds__(Int4OneToken<kGroup>::kThreads, 1)
+    int4_one_token_kernel(const Int4Experts args) {
   extern __shared__ uint4 shared[];
-  Int4Stream<kGroup> stream(shared, args.shape, args.plan);
-  const int row_tiles = args.shape.rows / kTileRows;
-  const Span tiles = share_of(std::int64_t{args.groups.count()} * row_tiles,
-                              static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x));
-  const int eight_rows = stream.eight_rows(args.shape);
-  const auto source_of = [&](int tile) {
-    const ExpertPointers& expert = args.experts[args.groups.tile(tile).expert];
-    const auto* down = static_cast<const char*>(expert.down);
-    return TileSource{down, down + eight_rows};
-  };
-  const int first = tiles.begin + stream.warp();
-  stream.start({first, tiles.end, kStreamWarps, row_tiles, 2 * eight_rows}, source_of);
-  begin_kernel();
-  UnitPosition position(tiles.begin, row_tiles);
-  int at = first;
-  for (int begin = tiles.begin - position.inner; begin < tiles.end; begin += row_tiles) {
-    const ExpertTile slots = args.groups.tile(position.outer++);
-    stream.fill(
-        [&](int i) {
-          const std::int64_t slot = args.groups.slot(slots.first + i);
-          return args.inner + slot * args.shape.cols;
-        },
-        slots.count);
-    const SlotPair own(args.groups, slots, stream.lane() % 4 * 2);
-    const int end = min(tiles.end, begin + row_tiles);
-    for (; at < end; at += kStreamWarps) {
-      const int row = (at - begin) * kTileRows + stream.lane() / 4;
-      stream.multiply(source_of, slots.count, [&](int i, float upper, float lower) {
-        float* to = args.down + std::int64_t{own.slot[i]} * args.shape.rows + row;
-        to[0] = upper;
-        to[kUnitRows] = lower;
-      });
-    }
-  }
+  Int4OneToken<kGroup>(reinterpret_cast<char*>(shared), args).run();
 }
 
 Int4Shape shape_of(const WeightView& weight) {
   return {static_cast<int>(weight.rows), static_cast<int>(weight.cols)};
 }
 
+// The most slots of a ring that leave room for the rest: num_bytes(plan).
+template <typename NumBytes>
+Int4Plan plan_with(int sets, int most_slots, const Context& context, const NumBytes& num_bytes) {
+  constexpr int kFewestSlots = 2;
+  constexpr int kSpare = 1024;  // static shared memory and what the driver takes
+  for (int slots = most_slots; slots >= kFewestSlots; --slots) {
+    Int4Plan plan = {.sets = sets, .slots = slots};
+    plan.num_bytes = num_bytes(plan);
+    if (plan.num_bytes <= context.shared_bytes - kSpare) return plan;
+  }
+  return {};
+}
+
+template <typename Kernel>
+void start(Kernel kernel, int threads, const Int4Experts& args, const Context& context) {
+  allow_shared_memory(kernel, args.plan.num_bytes);
+  launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), threads,
+                args.plan.num_bytes, args);
+}
+
+// False where a stage does not fit, or there are more experts than lanes.
 template <int kGroup>
-class Int4ExpertsCall {
- public:
-  Int4ExpertsCall(const MoeExpertsArgs& args, Context& context)
-      : args_(args),
-        context_(context),
-        table_(context.expert_tables.find(args.experts, context.stream)),
-        num_tokens_(args.hidden_states.shape[0]),
-        top_k_(static_cast<int>(args.topk_ids.shape[1])),
-        gate_(shape_of(args.experts.front().gate)),
-        down_(shape_of(args.experts.front().down)) {
-    inner_ = context.expert_inner.get<float>(num_slots() * static_cast<std::size_t>(gate_.rows));
-  }
+bool one_token(const MoeExpertsArgs& call, Int4Experts args, const Context& context) {
+  using Kernel = Int4OneToken<kGroup>;
+  // With more, fewer tiles are left to be claimed (H200, one token: 22.5 us with four, 23.6 with
+  // seven).
+  constexpr int kMostSlots = 4;
+  constexpr int kLanes = 32;
+  args.output = call.output.as<float>();
+  args.plan = plan_with(1, kMostSlots, context, [&](const Int4Plan& plan) {
+    return Kernel::num_bytes(args, plan, context.num_sms);
+  });
+  if (args.plan.slots == 0 || args.top_k > kLanes) return false;
+  start(int4_one_token_kernel<kGroup>, Kernel::kThreads, args, context);
+  return true;
+}
 
-  void run() {
-    // Few tokens of a tile leave room for more stages; hardly any expert has more than those.
-    constexpr std::int64_t kFewTokens = 16;
-    int tokens = num_tokens_ <= kFewTokens ? kTileTokens / 2 : kTileTokens;
-    const int widest = std::max(gate_.cols, down_.cols);
-    while (tokens > 0 && !fits(widest, tokens)) --tokens;
-    M2_REQUIRE(ErrorCode::kUnsupported, tokens > 0, "cuda: moe_experts: a row of ", widest,
-               " activations does not fit a multiprocessor beside int4 weights");
-    const ExpertGroupsView groups = group_by_expert(args_, tokens, context_);
-    gate_up(groups, tokens);
-    down(groups, tokens);
+template <int kGroup>
+void several_tokens(const MoeExpertsArgs& call, Int4Experts args, Context& context) {
+  // Hardly any expert has more than eight tokens of 128, or sixteen of 256.
+  constexpr std::int64_t kFewTokens = 128;
+  for (int sets = call.hidden_states.shape[0] <= kFewTokens ? 2 : 4; sets > 0; sets /= 2) {
+    args.sizes.tokens_per_tile = sets * kSetTokens;
+    args.plan =
+        plan_with(sets, Block<kGroup>::Stream::kMaxSlots, context,
+                  [&](const Int4Plan& plan) { return Block<kGroup>::num_bytes(args, plan); });
+    if (args.plan.slots > 0) break;
   }
+  M2_REQUIRE(ErrorCode::kUnsupported, args.plan.slots > 0, "cuda: moe_experts: rows of ",
+             std::max(args.gate.cols, args.down.cols),
+             " activations do not fit a multiprocessor beside int4 weights");
+  const auto num_slots = static_cast<std::size_t>(args.sizes.num_slots);
+  args.output =
+      context.expert_down.get<float>(num_slots * static_cast<std::size_t>(args.down.rows));
+  start(int4_experts_kernel<kGroup>, 32 * kWarps, args, context);
+  combine_experts(args.output, call, context);
+}
 
- private:
-  [[nodiscard]] std::size_t num_slots() const {
-    return static_cast<std::size_t>(num_tokens_ * top_k_);
-  }
-
-  [[nodiscard]] bool fits(int cols, int tokens) const { return plan(cols, tokens).tokens > 0; }
-  [[nodiscard]] Int4Plan plan(int cols, int tokens) const {
-    constexpr int kFewestSlots = 2;
-    constexpr int kSpare = 1024;
-    using Stream = Int4Stream<kGroup>;
-    const int slot_bytes = kStreamWarps * 2 * Stream::kHalfBytes;
-    const int room = context_.shared_bytes - kSpare - Stream::num_bytes(cols, tokens, 0);
-    const int slots = std::min(room / slot_bytes, Stream::kMaxSlots);
-    if (slots < kFewestSlots) return {};
-    return {tokens, slots, Stream::num_bytes(cols, tokens, slots)};
-  }
-
-  template <typename Kernel, typename Args>
-  void start(Kernel kernel, const Args& args) {
-    allow_shared_memory(kernel, args.plan.num_bytes);
-    launch_kernel(context_, kernel, static_cast<unsigned>(context_.num_sms), kThreads,
-                  args.plan.num_bytes, args);
-  }
-
-  void gate_up(const ExpertGroupsView& groups, int tokens) {
-    start(int4_gate_up_kernel<kGroup>, GateUp{.hidden_states = args_.hidden_states.as<float>(),
-                                              .experts = table_,
-                                              .groups = groups,
-                                              .shape = gate_,
-                                              .activation = args_.activation,
-                                              .inner = inner_,
-                                              .top_k = top_k_,
-                                              .plan = plan(gate_.cols, tokens)});
-  }
-
-  void down(const ExpertGroupsView& groups, int tokens) {
-    auto* down =
-        context_.expert_down.get<float>(num_slots() * static_cast<std::size_t>(down_.rows));
-    start(int4_down_kernel<kGroup>, Down{.inner = inner_,
-                                         .experts = table_,
-                                         .groups = groups,
-                                         .shape = down_,
-                                         .down = down,
-                                         .plan = plan(down_.cols, tokens)});
-    combine_experts(down, args_, context_);
-  }
-
-  const MoeExpertsArgs& args_;
-  Context& context_;
-  const ExpertPointers* table_;
-  std::int64_t num_tokens_;
-  int top_k_;
-  Int4Shape gate_;
-  Int4Shape down_;
-  float* inner_ = nullptr;
-};
+template <int kGroup>
+void run(const MoeExpertsArgs& call, Context& context) {
+  const auto num_slots = static_cast<std::size_t>(call.topk_ids.num_elements());
+  const Int4Shape gate = shape_of(call.experts.front().gate);
+  const Int4Experts args = {
+      .hidden_states = call.hidden_states.as<float>(),
+      .experts = context.expert_tables.find(call.experts, context.stream),
+      .topk_ids = call.topk_ids.as<std::int32_t>(),
+      .topk_weights = call.topk_weights.as<float>(),
+      .sizes = {.num_experts = static_cast<int>(call.experts.size()),
+                .num_slots = static_cast<int>(num_slots),
+                .tokens_per_tile = 0},
+      .gate = gate,
+      .down = shape_of(call.experts.front().down),
+      .activation = call.activation,
+      .inner = context.expert_inner.get<float>(num_slots * static_cast<std::size_t>(gate.rows)),
+      .output = nullptr,
+      .top_k = static_cast<int>(call.topk_ids.shape[1]),
+      .counters = {next_counter(context), next_counter(context)},
+      .plan = {}};
+  const bool is_one = call.hidden_states.shape[0] == 1;
+  if (is_one && one_token<kGroup>(call, args, context)) return;
+  several_tokens<kGroup>(call, args, context);
+}
 
 }  // namespace
 
@@ -241,9 +131,10 @@ bool has_int4_experts(const MoeExpertsArgs& args) {
 void int4_experts(const MoeExpertsArgs& args, Context& context) {
   M2_REQUIRE(ErrorCode::kUnsupported, context.has_bulk_copies,
              "cuda: moe_experts: int4 weights need a device of compute capability 9 or later");
-  if (!int4_few_experts(args, context)) {
-    for_int4_group(args.experts.front().gate,
-                   [&](auto group) { Int4ExpertsCall<group()>(args, context).run(); });
+  const std::int64_t num_tokens = args.hidden_states.shape[0];
+  for (std::int64_t first = 0; first < num_tokens; first += kPassTokens) {
+    const MoeExpertsArgs pass = tokens_of(args, first, std::min(kPassTokens, num_tokens - first));
+    for_int4_group(args.experts.front().gate, [&](auto group) { run<group()>(pass, context); });
   }
   check_launch("moe_experts: int4");
 }

@@ -33,21 +33,6 @@ __device__ inline std::uint32_t scaled(std::uint32_t pair, __half scale) {
   return reinterpret_cast<const std::uint32_t&>(value);
 }
 
-/// What codes are as f16 operands of a mma: the numbers q + 8 in multiples of 2^-20, if columns 0
-/// and 1 of every four meet activations that are 16 times as large (int4_tiles.cuh).
-constexpr float kCodeUnit = 0x1p-20F;
-constexpr float kLowFactor = 16.0F;
-
-/// The four pairs of a word as they are: codes in the mantissas of numbers without exponent, 2^-24
-/// (pairs 0 and 2) or 2^-20 times the code.
-__device__ inline void code_pairs(std::uint32_t word, std::uint32_t (&pairs)[4]) {
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const std::uint32_t bits = i < 2 ? word : word >> 8U;
-    pairs[i] = bits & (i % 2 == 0 ? 0x000F000FU : 0x00F000F0U);
-  }
-}
-
 /// The operands of eight steps of sixteen columns from the units of the upper and lower eight rows,
 /// scales included.
 template <int kGroup>

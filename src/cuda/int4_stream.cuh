@@ -8,7 +8,7 @@
 // 0.90 of the read rate.
 #pragma once
 
-#include "cuda/int4_tokens.cuh"
+#include "cuda/int4_products.cuh"
 
 namespace m2::cuda {
 
@@ -18,56 +18,37 @@ struct Int4Shape {
   int cols;
 
   [[nodiscard]] __host__ __device__ constexpr int units() const { return cols / kUnitColumns; }
+  /// Of eight rows, which lie side by side.
+  template <int kGroup>
+  [[nodiscard]] __host__ __device__ constexpr int eight_rows() const {
+    return units() * kUnitBytes<kGroup>;
+  }
 };
 
-/// How a launch uses a block's shared memory.
-struct Int4Plan {
-  int tokens = 0;  // rows of activations that a block holds; 0: not even one fits
-  int slots = 0;   // of each warp's ring
-  int num_bytes = 0;
-};
-
-/// Where the first tile of a matrix, or of two, has its upper and its lower eight rows.
-struct TileSource {
+/// A tile of sixteen rows: where it has its upper and its lower eight.
+struct Int4Tile {
   const char* upper;
   const char* lower;
+  int units;  // of a row
 };
 
-/// The tiles of a warp: begin, begin + step .. below end. A tile's number counts in two digits:
-/// `num_inner` make an outer one, and lie `tile_bytes` apart.
-struct TileOrder {
-  int begin;
-  int end;
-  int step;
-  int num_inner;
-  int tile_bytes;
-};
-
-template <int kGroup>
+template <int kGroup, int kWarps, int kStageUnits, int kUnroll>
 class Int4Stream {
  public:
-  static constexpr int kStageUnits = 6;
   static constexpr int kHalfBytes = kStageUnits * kUnitBytes<kGroup>;
   static constexpr int kMaxSlots = 8;
-  static constexpr int kBarrierBytes = kStreamWarps * kMaxSlots * 8;
+  static constexpr int kBarrierBytes = kWarps * kMaxSlots * 8;
 
-  /// Of eight rows of a matrix.
-  __host__ __device__ static constexpr int eight_rows(const Int4Shape& shape) {
-    return shape.units() * kUnitBytes<kGroup>;
-  }
-  __host__ __device__ static constexpr int num_bytes(int cols, int tokens, int slots) {
-    return kBarrierBytes + CodeTokens<kGroup>::num_bytes(cols, tokens) +
-           kStreamWarps * slots * 2 * kHalfBytes;
+  __host__ __device__ static constexpr int num_bytes(int slots) {
+    return kBarrierBytes + kWarps * slots * 2 * kHalfBytes;
   }
 
-  /// `shared` [plan.num_bytes].
-  __device__ Int4Stream(void* shared, const Int4Shape& shape, const Int4Plan& plan)
-      : shape_(shape),
-        slots_(plan.slots),
-        barriers_(shared_address(shared) + warp() * kMaxSlots * 8),
-        ring_(shared_address(shared) + num_bytes(shape.cols, plan.tokens, 0) +
-              warp() * slots_ * 2 * kHalfBytes),
-        tokens_(static_cast<char*>(shared) + kBarrierBytes, shape.cols, plan.tokens) {
+  /// `shared` [num_bytes(slots)], aligned to 16 bytes.
+  __device__ Int4Stream(char* shared, int slots)
+      : barriers_(shared_address(shared) + warp() * kMaxSlots * 8),
+        ring_(shared_address(shared) + kBarrierBytes + warp() * slots * 2 * kHalfBytes),
+        slots_(slots),
+        free_(slots) {
     if (lane() == 0) {
 #pragma unroll 1
       for (int i = 0; i < slots_; ++i) init_barrier(barriers_ + i * 8, 1);
@@ -76,195 +57,91 @@ class Int4Stream {
     __syncwarp();
   }
 
-  /// Asks for the first stages of the warp's tiles from source_of(outer digit) [TileSource].
-  template <typename SourceOf>
-  __device__ void start(const TileOrder& order, const SourceOf& source_of) {
-    order_ = order;
-    next_tile_ = order.begin;
-#pragma unroll 1
-    for (int i = 0; i < slots_; ++i) ask(i, source_of);
-  }
-
-  /// By all warps, when none needs the rows before any more.
-  template <typename RowOf>
-  __device__ void fill(const RowOf& row_of, int count) {
-    sync_stream_warps();
-    tokens_.fill(row_of, count);
-  }
-
-  /// The warp's next tile times `count` tokens: use(token % 2, sum of upper row lane / 4, of the
-  /// lower one) for the tokens lane % 4 * 2 and the next.
-  template <typename SourceOf, typename Use>
-  __device__ void multiply(const SourceOf& source_of, int count, const Use& use) {
-    multiply_tile(source_of, min(lane() / 4, count - 1), lane() % 4);
-    const int token = lane() % 4 * 2;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      if (token + i >= count) break;
-      use(i, tokens_.rescaled(sums_[i], token + i), tokens_.rescaled(sums_[2 + i], token + i));
+  /// Asks for as many stages as there is room for. next(tile) sets the tile that follows the last
+  /// one, and returns false where there is none (yet).
+  template <typename Next>
+  __device__ void ask(const Next& next) {
+    while (free_ > 0) {
+      if (asking_.units == 0 && !next(asking_)) return;
+      ask_stage();
     }
   }
 
-  /// The warp's next tile, two experts of one token: those on the upper rows times row `first` of
-  /// the activations, those on the lower rows times `first` + 1, or `first` again if that is
-  /// `last`; their sums of row lane / 4 in the lanes 0, 4, 8 ..
-  template <typename SourceOf>
-  __device__ float2 multiply_experts(const SourceOf& source_of, int first, int last) {
-    const int second = min(first + 1, last);
-    multiply_tile(source_of, lane() < 4 ? first : second, first / 2);
-    return {tokens_.rescaled(sums_[0], first), tokens_.rescaled(sums_[3], second)};
+  /// sums[half][set] += the warp's next tile, of rows of `units`, times operands_of(set, unit).
+  template <int kSets, typename Next, typename OperandsOf>
+  __device__ void multiply(int units, const Next& next, const OperandsOf& operands_of,
+                           float (&sums)[2][kSets]) {
+    for (int first = 0; first < units; first += kStageUnits) {
+      await_phase(barriers_ + slot_ * 8, parity_);
+      const std::uint32_t stage = ring_ + slot_ * 2 * kHalfBytes;
+      const int count = min(kStageUnits, units - first);
+      constexpr int kTogether = kSets == 1 ? kUnroll : kSets == 2 ? 2 : 1;
+      int i = 0;
+#pragma unroll 1
+      for (; i + kTogether <= count; i += kTogether) {
+        multiply_units<kTogether>(stage, i, first, operands_of, sums);
+      }
+#pragma unroll 1
+      for (; i < count; ++i) multiply_units<1>(stage, i, first, operands_of, sums);
+      __syncwarp();
+      ++free_;
+      if (++slot_ == slots_) {
+        slot_ = 0;
+        parity_ ^= 1;
+      }
+      ask(next);
+    }
   }
 
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
 
  private:
-  [[nodiscard]] __device__ int stage_units(int first) const {
-    return min(kStageUnits, shape_.units() - first);
+  // Units `begin` .. of a stage, whose first one is `first` of its rows.
+  template <int kCount, int kSets, typename OperandsOf>
+  __device__ static void multiply_units(std::uint32_t stage, int begin, int first,
+                                        const OperandsOf& operands_of, float (&sums)[2][kSets]) {
+    UnitPair<kGroup> pairs[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const std::uint32_t upper = stage + (begin + i) * kUnitBytes<kGroup>;
+      pairs[i].load(upper, upper + kHalfBytes);
+    }
+#pragma unroll
+    for (int set = 0; set < kSets; ++set) {
+      SetOperands tokens[kCount];
+#pragma unroll
+      for (int i = 0; i < kCount; ++i) tokens[i] = operands_of(set, first + begin + i);
+      UnitPair<kGroup>::multiply(pairs, tokens,
+                                 [&](int, int half, float product) { sums[half][set] += product; });
+    }
   }
 
-  // The stage after the last one that was asked for, into a slot that is free.
-  template <typename SourceOf>
-  __device__ void ask(int slot, const SourceOf& source_of) {
-    if (next_tile_ >= order_.end) return;
-    if (next_column_unit_ == 0) {
-      const UnitPosition tile(next_tile_, order_.num_inner);
-      if (tile.outer != outer_) {  // its address is some reads away
-        outer_ = tile.outer;
-        source_ = source_of(outer_);
-      }
-      const std::int64_t offset = std::int64_t{tile.inner} * order_.tile_bytes;
-      upper_ = source_.upper + offset;
-      lower_ = source_.lower + offset;
-    }
-    const int bytes = stage_units(next_column_unit_) * kUnitBytes<kGroup>;
+  __device__ void ask_stage() {
+    const int units = min(kStageUnits, asking_.units);
+    const int bytes = units * kUnitBytes<kGroup>;
     if (lane() == 0) {
-      const std::uint32_t barrier = barriers_ + slot * 8;
-      const std::uint32_t to = ring_ + slot * 2 * kHalfBytes;
+      const std::uint32_t barrier = barriers_ + ask_slot_ * 8;
+      const std::uint32_t to = ring_ + ask_slot_ * 2 * kHalfBytes;
       arrive_expecting(barrier, 2 * bytes);
-      copy_bulk(to, upper_, bytes, barrier);
-      copy_bulk(to + kHalfBytes, lower_, bytes, barrier);
+      copy_bulk(to, asking_.upper, bytes, barrier);
+      copy_bulk(to + kHalfBytes, asking_.lower, bytes, barrier);
     }
-    upper_ += bytes;
-    lower_ += bytes;
-    next_column_unit_ += kStageUnits;
-    if (next_column_unit_ < shape_.units()) return;
-    next_column_unit_ = 0;
-    next_tile_ += order_.step;
+    asking_ = {asking_.upper + bytes, asking_.lower + bytes, asking_.units - units};
+    --free_;
+    if (++ask_slot_ == slots_) ask_slot_ = 0;
   }
 
-  // sums_ = the next tile times the token of this lane's column; `pair` of tokens has its sums.
-  template <typename SourceOf>
-  __device__ void multiply_tile(const SourceOf& source_of, int token, int pair) {
-#pragma unroll
-    for (float& sum : sums_) sum = 0.0F;
-    std::uint32_t vectors = tokens_.vectors(token);
-    for (int first = 0; first < shape_.units(); first += kStageUnits) {
-      const int count = stage_units(first);
-      await_phase(barriers_ + slot_ * 8, parity_);
-      const std::uint32_t units = ring_ + slot_ * 2 * kHalfBytes;
-#pragma unroll
-      for (int i = 0; i < kStageUnits; ++i) {
-        if (i >= count) break;
-        multiply_unit(units + i * kUnitBytes<kGroup>, vectors, first + i, pair);
-        vectors += 2 * kUnitColumns;
-      }
-      __syncwarp();
-      ask(slot_, source_of);
-      if (++slot_ == slots_) {
-        slot_ = 0;
-        parity_ ^= 1;
-      }
-    }
-  }
-
-  // sums_ += sixteen rows times eight tokens over 128 columns.
-  __device__ void multiply_unit(std::uint32_t upper, std::uint32_t vectors, int column_unit,
-                                int pair) {
-    constexpr int kGroups = CodeTokens<kGroup>::kUnitGroups;
-    constexpr int kChains = 4;  // hide each other's latency; with a scale each they are groups
-    LaneSums products[kChains] = {};
-#pragma unroll
-    for (int group = 0; group < kGroups; ++group) {
-      const float2 start = tokens_.starts(column_unit * kGroups + group, pair);
-      products[group][0] = products[group][2] = start.x;
-      products[group][1] = products[group][3] = start.y;
-    }
-    const uint4 words[2] = {load_shared(upper + lane() * 16),
-                            load_shared(upper + kHalfBytes + lane() * 16)};
-#pragma unroll
-    for (int w = 0; w < 4; ++w) {
-      std::uint32_t pairs[2][4];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const uint4& vector = words[half];
-        code_pairs(w == 0   ? vector.x
-                   : w == 1 ? vector.y
-                   : w == 2 ? vector.z
-                            : vector.w,
-                   pairs[half]);
-      }
-      const uint4 tokens = load_shared(vectors + w * 64);
-      const std::uint32_t columns[2][2] = {{tokens.x, tokens.y}, {tokens.z, tokens.w}};
-#pragma unroll
-      for (int step = 0; step < 2; ++step) {
-        mma<false>(products[w], {{pairs[0][2 * step], pairs[0][2 * step + 1]}},
-                   {{pairs[1][2 * step], pairs[1][2 * step + 1]}}, columns[step]);
-      }
-    }
-    add(products, upper);
-  }
-
-  // sums_ += the products times the scales of their rows.
-  __device__ void add(const LaneSums (&products)[4], std::uint32_t upper) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const std::uint32_t scales = upper + half * kHalfBytes + kUnitWordBytes;
-      if constexpr (kGroup == 128) {
-        const float scale = load_scale(scales + lane() / 4 * 2);
-#pragma unroll
-        for (int i = 2 * half; i < 2 * half + 2; ++i) {
-          sums_[i] +=
-              scale * ((products[0][i] + products[1][i]) + (products[2][i] + products[3][i]));
-        }
-      } else {
-        const uint2 four = load_shared_pair(scales + lane() / 4 * 8);
-        const float2 low = __half22float2(reinterpret_cast<const __half2&>(four.x));
-        const float2 high = __half22float2(reinterpret_cast<const __half2&>(four.y));
-#pragma unroll
-        for (int i = 2 * half; i < 2 * half + 2; ++i) {
-          sums_[i] += low.x * products[0][i];
-          sums_[i] += low.y * products[1][i];
-          sums_[i] += high.x * products[2][i];
-          sums_[i] += high.y * products[3][i];
-        }
-      }
-    }
-  }
-
-  __device__ static float load_scale(std::uint32_t address) {
-    unsigned short bits;
-    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(bits) : "r"(address) : "memory");
-    return __half2float(__ushort_as_half(bits));
-  }
-
-  Int4Shape shape_;
-  int slots_;
   std::uint32_t barriers_;  // of this warp: full, for each slot
   std::uint32_t ring_;      // [slots, 2, kHalfBytes] of this warp
-  CodeTokens<kGroup> tokens_;
-  TileOrder order_{};
+  int slots_;
+  int free_;  // that nothing is asked into
   // What is asked for next.
-  int next_tile_ = 0;
-  int next_column_unit_ = 0;
-  int outer_ = -1;
-  TileSource source_{};  // of outer_
-  const char* upper_ = nullptr;
-  const char* lower_ = nullptr;
+  Int4Tile asking_ = {};  // the rest of a tile
+  int ask_slot_ = 0;
   // What is used next.
   int slot_ = 0;
   int parity_ = 0;
-  LaneSums sums_ = {};
 };
 
 }  // namespace m2::cuda

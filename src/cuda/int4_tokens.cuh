@@ -1,98 +1,137 @@
-// The activations of a few tokens in a block's shared memory, for products with int4 codes.
+// The activations of a few tokens in a block's shared memory, as operands of integer products with
+// int4 codes.
 //
-// One f16 stands for an activation, after scaling each token to below 1 by a power of two: within
-// 2^-12 of the number itself, or 2^-25 of the token's largest one. The matrix units multiply it
-// with codes q + 8 (code_pairs); what the eights add is taken away by starting the sums of every
-// group from -8 times the sum of its activations.
+// Over a unit's 128 columns a token is scale * (256 high + low), both parts signed bytes: within
+// 2^-16 of the largest of the 128. The mma m16n8k32 takes a set of four tokens at a time; column 2
+// t of it is the high part of token t and column 2 t + 1 the low one. All its sums are exact.
 #pragma once
 
-#include "cuda/int4_operand.cuh"
-#include "cuda/token_rows.cuh"
+#include "cuda/bulk_copy.cuh"
+#include "cuda/int4_layout.h"
+#include "cuda/numeric.cuh"
 
 namespace m2::cuda {
 
-template <int kGroup>
-class CodeTokens {
+constexpr int kSetTokens = 4;
+
+/// A lane's right operands of a set over a unit: two for each word of its weights.
+struct SetOperands {
+  std::uint32_t words[4][2];
+  float scale;  // of token lane % 4
+};
+
+template <int kWarps>
+class Int4Tokens {
  public:
-  static constexpr int kUnitGroups = kUnitColumns / kGroup;
-
-  /// Padded so that lanes that read together meet different banks.
-  __host__ __device__ static constexpr int pitch(int cols) { return cols * 2 + 64; }
-  /// Of up to `tokens` rows: the numbers, then what sums start from, then the scales.
-  __host__ __device__ static constexpr int num_bytes(int cols, int tokens) {
-    return (starts_offset(cols, tokens) + cols / kGroup * padded(tokens) * 4 +
-            RowScales::num_bytes(tokens) + 15) /
-           16 * 16;
+  __host__ __device__ static constexpr int num_bytes(int units, int sets) {
+    return units * sets * kSetBytes;
   }
 
-  /// `shared` [num_bytes(cols, tokens)], aligned to 16 bytes.
-  __device__ CodeTokens(char* shared, int cols, int tokens)
-      : rows_(shared),
-        starts_(reinterpret_cast<float*>(shared + starts_offset(cols, tokens))),
-        scales_(reinterpret_cast<char*>(starts_ + cols / kGroup * padded(tokens)), cols, tokens),
-        cols_(cols),
-        padded_(padded(tokens)) {}
+  /// `shared` [num_bytes(units, sets)], aligned to 16 bytes.
+  __device__ Int4Tokens(char* shared, int units) : shared_(shared), units_(units) {}
 
-  /// As TokenRows::fill.
-  template <typename RowOf>
-  __device__ void fill(const RowOf& row_of, int count) {
-    scales_.fill(row_of, count, {},
-                 [&](int row, const float* values, int first, int step, float, PowerScale power) {
-                   convert(row, values, first, step, power);
-                 });
+  /// Tokens 0 .. count - 1, row_of(token) [cols] f32, which other blocks may have written. By all
+  /// warps, between barriers of the block; of a set's other tokens nothing is defined. Calls
+  /// meanwhile() while the first ones are on their way.
+  template <typename RowOf, typename Meanwhile>
+  __device__ void fill(const RowOf& row_of, int count, const Meanwhile& meanwhile) const {
+    const int end = count * units_;
+    const int own = static_cast<int>(threadIdx.x) / 32;
+    Batch batch = load_batch(row_of, own, end);
+    meanwhile();
+    for (int first = own; first < end; first += kBatch * kWarps) {
+      if (first != own) batch = load_batch(row_of, first, end);
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int at = first + i * kWarps;
+        if (at < end) convert(at / units_, at % units_, batch.columns[i]);
+      }
+    }
   }
 
-  /// Where the vectors of a lane of column `token` of the mma begin: those of word w of unit u are
-  /// 256 u + 64 w bytes further.
-  [[nodiscard]] __device__ std::uint32_t vectors(int token) const {
-    return shared_address(rows_) + token * pitch(cols_) + threadIdx.x % 4 * 16;
-  }
-  /// What the sums of the tokens 2 `pair` and the next start from in a group of columns.
-  [[nodiscard]] __device__ float2 starts(int group, int pair) const {
-    return reinterpret_cast<const float2*>(starts_ + group * padded_)[pair];
-  }
-  /// What sums of products must be multiplied by.
-  [[nodiscard]] __device__ float rescaled(float sum, int token) const {
-    return sum * (1.0F / kCodeUnit) * scales_.get(token);
+  [[nodiscard]] __device__ SetOperands load(int set, int unit) const {
+    const std::uint32_t from = shared_address(block(set, unit));
+    const uint4 low = load_shared(from + lane() * 16);
+    const uint4 high = load_shared(from + kHalfBytes + lane() * 16);
+    float scale;
+    asm volatile("ld.shared.f32 %0, [%1];"
+                 : "=f"(scale)
+                 : "r"(from + 2 * kHalfBytes + lane() % 4 * 4)
+                 : "memory");
+    return {{{low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}}, scale};
   }
 
  private:
-  __host__ __device__ static constexpr int padded(int tokens) { return (tokens + 7) / 8 * 8; }
-  __host__ __device__ static constexpr int starts_offset(int cols, int tokens) {
-    return tokens * pitch(cols);
-  }
+  static constexpr int kHalfBytes = 32 * 16;  // two words' operands of all lanes
+  static constexpr int kSetBytes = 2 * kHalfBytes + kSetTokens * static_cast<int>(sizeof(float));
+  static constexpr float kLargest = 127.0F * 256.0F + 127.0F;
 
-  // The 32 lanes of a warp have a unit's columns of the row at a time.
-  __device__ void convert(int row, const float* values, int first, int step, PowerScale power) {
-    char* to = rows_ + row * pitch(cols_);
-#pragma unroll 4
-    for (int i = first; i < cols_ / 4; i += step) {
-      const float4 x = reinterpret_cast<const float4*>(values)[i];
-      const float low = kLowFactor * power.inverse;
-      const __half2 pairs[2] = {__floats2half2_rn(x.x * low, x.y * low),
-                                __floats2half2_rn(x.z * power.inverse, x.w * power.inverse)};
-      *reinterpret_cast<uint2*>(to + i * 8) = reinterpret_cast<const uint2&>(pairs);
-      const float sum = (__low2float(pairs[0]) + __high2float(pairs[0])) * (1.0F / kLowFactor) +
-                        __low2float(pairs[1]) + __high2float(pairs[1]);
-      start_from(row, i, sum);
-    }
-    if (first == 0) scales_.set(row, power.scale);
-  }
+  // On their way at a time.
+  static constexpr int kBatch = 8;
+  struct Batch {
+    float4 columns[kBatch];
+  };
 
-  __device__ void start_from(int row, int quad, float sum) {
-    constexpr int kLanes = kGroup / 4;
+  template <typename RowOf>
+  __device__ Batch load_batch(const RowOf& row_of, int first, int end) const {
+    Batch batch = {};
 #pragma unroll
-    for (int distance = kLanes / 2; distance > 0; distance /= 2) {
-      sum += __shfl_xor_sync(kAllLanes, sum, distance);
+    for (int i = 0; i < kBatch; ++i) {
+      const int at = first + i * kWarps;
+      if (at >= end) break;
+      const auto* row = reinterpret_cast<const float4*>(row_of(at / units_));
+      batch.columns[i] = __ldcg(row + at % units_ * (kUnitColumns / 4) + lane());
     }
-    if (quad % kLanes == 0) starts_[quad / kLanes * padded_ + row] = -8.0F * kCodeUnit * sum;
+    return batch;
   }
 
-  char* rows_;     // [tokens] rows of `pitch` bytes
-  float* starts_;  // [cols / group, padded tokens]
-  RowScales scales_;
-  int cols_;
-  int padded_;
+  __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
+  [[nodiscard]] __device__ char* block(int set, int unit) const {
+    return shared_ + (set * units_ + unit) * kSetBytes;
+  }
+
+  // The lane's columns are 4 lane and the next three; with its neighbour it has those of a word.
+  __device__ void convert(int token, int unit, float4 x) const {
+    const float largest = largest_size(x);
+    const float inverse = kLargest / largest;
+    const std::uint32_t own[2] = {integers(x.x, x.y, inverse), integers(x.z, x.w, inverse)};
+    const bool is_low = lane() % 2 != 0;  // the part that the lane stores
+    std::uint32_t bytes[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const std::uint32_t other = __shfl_xor_sync(kAllLanes, own[i], 1);
+      // In the order of the nibbles of a word: columns 0 4 1 5 are the low ones, 2 6 3 7 the high.
+      bytes[i] = is_low ? __byte_perm(other, own[i], 0x6240U) ^ 0x80808080U
+                        : __byte_perm(own[i], other, 0x7351U);
+    }
+    const int word = lane() / 8;
+    const int to = (2 * (token % kSetTokens) + lane() % 2) * 4 + lane() % 8 / 2;  // a lane
+    char* set = block(token / kSetTokens, unit);
+    *reinterpret_cast<uint2*>(set + word / 2 * kHalfBytes + to * 16 + word % 2 * 8) =
+        make_uint2(bytes[0], bytes[1]);
+    if (lane() == 0) {
+      reinterpret_cast<float*>(set + 2 * kHalfBytes)[token % kSetTokens] =
+          largest * (1.0F / kLargest);
+    }
+  }
+
+  // Over the warp; not a number where one is none, and never so small that its inverse is infinite.
+  __device__ static float largest_size(float4 x) {
+    const auto size = [](float v) { return __float_as_uint(v) & 0x7FFFFFFFU; };
+    const std::uint32_t own = max(max(size(x.x), size(x.y)), max(size(x.z), size(x.w)));
+    return __uint_as_float(__reduce_max_sync(kAllLanes, max(own, __float_as_uint(1e-30F))));
+  }
+
+  // Two numbers as integers of 16 bits, plus 128: the high part is the upper byte, the low part the
+  // other one less 128.
+  __device__ static std::uint32_t integers(float x, float y, float inverse) {
+    constexpr float kMagic = 12582912.0F + 128.0F;  // the integer is in the low bits of the sum
+    return __byte_perm(__float_as_uint(fmaf(x, inverse, kMagic)),
+                       __float_as_uint(fmaf(y, inverse, kMagic)), 0x5410U);
+  }
+
+  char* shared_;  // [sets, units] of kSetBytes
+  int units_;
 };
 
 }  // namespace m2::cuda

@@ -113,4 +113,13 @@ __device__ inline void mma(float (&sums)[4], const WeightPairs& upper, const Wei
   }
 }
 
+/// sums += rows of 32 columns of signed bytes times tokens: the mma m16n8k32.
+__device__ inline void integer_mma(int (&sums)[4], const std::uint32_t (&rows)[4],
+                                   const std::uint32_t (&tokens)[2]) {
+  asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
+      : "r"(rows[0]), "r"(rows[1]), "r"(rows[2]), "r"(rows[3]), "r"(tokens[0]), "r"(tokens[1]));
+}
+
 }  // namespace m2::cuda

@@ -3,6 +3,7 @@
 #include <array>
 #include <span>
 
+#include "cuda/expert_passes.h"
 #include "cuda/sm90/gemm_call.h"
 
 namespace m2::cuda::sm90 {
@@ -21,11 +22,6 @@ bool uniform(std::span<const ExpertWeights> experts) {
                                         weight.block_format == first.gate.block_format;
                                });
   });
-}
-
-TensorView rows_of(const TensorView& all, std::int64_t first, std::int64_t count) {
-  const std::int64_t row_bytes = all.shape[1] * static_cast<std::int64_t>(dtype_size(all.dtype));
-  return {static_cast<char*>(all.data) + first * row_bytes, all.dtype, {count, all.shape[1]}};
 }
 
 class ExpertsCall {
@@ -96,12 +92,7 @@ void experts(const MoeExpertsArgs& args, Context& context) {
   const std::int64_t num_tokens = args.hidden_states.shape[0];
   for (std::int64_t first = 0; first < num_tokens; first += kPassTokens) {
     const std::int64_t count = std::min(kPassTokens, num_tokens - first);
-    const MoeExpertsArgs pass = {.hidden_states = rows_of(args.hidden_states, first, count),
-                                 .topk_ids = rows_of(args.topk_ids, first, count),
-                                 .topk_weights = rows_of(args.topk_weights, first, count),
-                                 .experts = args.experts,
-                                 .activation = args.activation,
-                                 .output = rows_of(args.output, first, count)};
+    const MoeExpertsArgs pass = tokens_of(args, first, count);
     ExpertsCall(pass, context).run();
   }
 }

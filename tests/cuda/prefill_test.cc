@@ -55,8 +55,7 @@ struct LinearCase {
   std::int64_t cols;
 };
 
-// One past the few tokens of the row stream, every tile size, partial tiles, several tiles, the
-// model's widths.
+// One past the few tokens of the row stream, partial tiles, several tiles, the model's widths.
 constexpr LinearCase kLinearCases[] = {{65, 256, 128},  {96, 512, 384},   {128, 256, 256},
                                        {140, 256, 256}, {160, 768, 128},  {161, 256, 1024},
                                        {333, 512, 640}, {700, 256, 3072}, {1300, 256, 6144}};
@@ -129,10 +128,12 @@ struct ExpertsCase {
   std::int64_t top_k;
 };
 
-// Few and many tokens of an expert, experts without any, one that gets everything.
+// Few and many tokens of an expert, experts without any, one that gets everything; tiles of every
+// size.
 constexpr ExpertsCase kExpertsCases[] = {
-    {257, 256, 256, 4, 2}, {300, 256, 512, 60, 3}, {270, 512, 256, 1, 1},  {420, 256, 256, 3, 2},
-    {650, 512, 256, 2, 2}, {260, 3072, 256, 6, 2}, {290, 256, 1536, 12, 8}};
+    {257, 256, 256, 4, 2}, {300, 256, 512, 60, 3}, {270, 512, 256, 1, 1},   {420, 256, 256, 3, 2},
+    {650, 512, 256, 2, 2}, {260, 3072, 256, 6, 2}, {290, 256, 1536, 12, 8}, {310, 256, 512, 1, 1},
+    {460, 256, 256, 3, 1}, {500, 512, 256, 2, 1},  {370, 256, 512, 2, 1}};
 
 struct Layer {
   std::vector<StoredWeight> stored;

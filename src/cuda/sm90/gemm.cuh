@@ -16,27 +16,36 @@ template <int kTokens, Format kFormat, Output kOutput, int kGroup, typename Shar
 __device__ void multiply_tile(const Gemm& args, Shared& shared, const NextTile& tile, Ring& place,
                               const Turns& turns) {
   constexpr bool kPaired = kOutput == Output::kInner;
-  float sums[kTokens / 2];
-  if constexpr (kFormat == Format::kF8) {
-    multiply_f8<kTokens, kPaired>(args, shared, tile, place, turns, sums);
-  } else if constexpr (kFormat == Format::kBF16) {
-    multiply_bf16<kTokens>(args, shared, place, sums);
-  } else {
-    multiply_int4<kTokens, kGroup>(args, shared, place, sums);
+  constexpr int kWaves = waves_of<kFormat>(kTokens);
+#pragma unroll 1
+  for (int pass = 0; pass < passes_of<kFormat>(kTokens); ++pass) {
+    float sums[kWaves][kTokens / 2];
+    if constexpr (kFormat == Format::kF8) {
+      multiply_f8<kTokens, kPaired, kWaves>(args, shared, tile, pass, place, turns, sums);
+    } else if constexpr (kFormat == Format::kBF16) {
+      multiply_bf16<kTokens>(args, shared, place, sums[0]);
+    } else {
+      multiply_int4<kTokens, kGroup>(args, shared, place, sums[0]);
+    }
+    const TileInfo info = tile.info;
+    if constexpr (kFormat != Format::kBF16) {
+#pragma unroll
+      for (auto& wave : sums) scale_by_row<kTokens>(tile, wave);
+    }
+    const int row = ClusterPlace<kFormat>().first_row(info.pair, pass);
+    if constexpr (kOutput == Output::kInner) write_inner<kTokens>(args, info, row, sums);
+    if constexpr (kOutput == Output::kRows) write_rows<kTokens>(args, info, row, sums);
+    if constexpr (kOutput == Output::kTokens) write_tokens<kTokens>(args, info, row, sums);
   }
-  const TileInfo info = tile.info;
-  if constexpr (kFormat != Format::kBF16) scale_by_row<kTokens>(tile, sums);
-  if constexpr (kOutput == Output::kInner) write_inner<kTokens>(args, info, sums);
-  if constexpr (kOutput == Output::kRows) write_rows<kTokens>(args, info, sums);
-  if constexpr (kOutput == Output::kTokens) write_tokens<kTokens>(args, info, sums);
 }
 
 // A block without tokens keeps pace with its cluster.
-template <int kCount, typename Shared>
-__device__ void skip_tile(const Gemm& args, Shared& shared, RingPlace<kCount>& place) {
-  for (int block = 0; block < args.column_blocks; ++block) {
+template <Format kFormat, typename Shared, int kCount>
+__device__ void skip_tile(const Gemm& args, Shared& shared, int half, RingPlace<kCount>& place) {
+  const int count = passes_of<kFormat>(half) * args.column_blocks;
+  for (int i = 0; i < count; ++i) {
     wait(&shared.full[place.stage], place.parity);
-    release(&shared.empty[place.stage]);
+    release<kFormat>(&shared.empty[place.stage]);
     place.advance();
   }
 }
@@ -45,10 +54,11 @@ template <Format kFormat, Output kOutput, int kGroup>
 __device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared,
                                int num_items) {
   const Turns turns(static_cast<int>(threadIdx.x) / 128);
-  const int clusters = static_cast<int>(gridDim.x / kCluster);
+  const int clusters = static_cast<int>(gridDim.x / kCluster<kFormat>);
   RingPlace<Stage<kFormat, kGroup>::kCount> place;
   RingPlace<kTileSlots> next;
-  for (int item = static_cast<int>(blockIdx.x / kCluster); item < num_items; item += clusters) {
+  for (int item = static_cast<int>(blockIdx.x / kCluster<kFormat>); item < num_items;
+       item += clusters) {
     wait(&shared.tiles_full[next.stage], next.parity);
     const NextTile& tile = shared.tiles[next.stage];
     const auto run = [&](auto index) {
@@ -57,7 +67,7 @@ __device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& sh
     };
     switch (tile.info.tile.count <= 0 ? -1 : tile.info.tile.size_index) {
       case -1:
-        skip_tile(args, shared, place);
+        skip_tile<kFormat>(args, shared, half_size(tile.info.tile.size_index), place);
         break;
       case 0:
         run(std::integral_constant<int, 0>());
@@ -103,7 +113,7 @@ __global__ void __launch_bounds__(kGemmThreads, 1) gemm_kernel(const __grid_cons
   if (threadIdx.x == 0) {
     for (int i = 0; i < Shared::Layout::kCount; ++i) {
       init_barrier(&shared.full[i], 1);
-      init_barrier(&shared.empty[i], 3 * kMultiplyThreads / 32);
+      init_barrier(&shared.empty[i], (1 + kRowBlocks<kFormat>)*kMultiplyThreads / 32);
     }
     for (int i = 0; i < kTileSlots; ++i) {
       init_barrier(&shared.tiles_full[i], 32);

@@ -1,9 +1,8 @@
 // Products of weights with many tokens: what the kernel is given.
 //
-// A block multiplies 128 weight rows by half a tile of up to 320 tokens. The four blocks of a
-// cluster take two neighbouring blocks of rows times the two halves, and read every operand once.
-// Weight rows are the 64-row operand of wgmma, so that halves may have any of the sizes of its
-// other side.
+// A cluster multiplies 256 weight rows by a tile of up to 320 tokens, each of its blocks by half of
+// the tokens: two blocks, or four with half of the rows each. They read every operand once. Weight
+// rows are the 64-row operand of wgmma, so that halves may have any of the sizes of its other side.
 #pragma once
 
 #include <cuda.h>
@@ -14,11 +13,12 @@
 
 namespace m2::cuda::sm90 {
 
-constexpr int kBlockRows = 128;    // weight rows of a block
-constexpr int kClusterRows = 256;  // and of its cluster
-constexpr unsigned kCluster = 4;   // blocks
+constexpr int kClusterRows = 256;  // weight rows
+constexpr int kBoxRows = 64;       // of them that one copy brings
+constexpr int kWaveRows = 128;     // that the two warpgroups of a block multiply at once
 constexpr int kNumHalfSizes = 8;   // 32, 64, 96, 112, 128, 136, 144, 160 tokens
 constexpr int kMaxHalf = 160;
+constexpr int kMaxTwoWaves = 128;  // tokens of a half: see waves_of()
 constexpr int kMaxTile = 2 * kMaxHalf;
 constexpr int kNumBoxes = kMaxHalf / 2 / 8;  // of 8, 16, .. token rows that a block copies
 constexpr int kRowAlignment = 16;            // of the first token row of an expert
@@ -30,6 +30,26 @@ enum class Format {
   kBF16,  // tokens BF16
   kInt4,  // int4_layout.h; tokens F16 with a scale for each row
 };
+
+/// Blocks of a cluster along the weight rows. Clusters of two leave no multiprocessor idle, if
+/// stages of 256 rows fit its memory.
+template <Format kFormat>
+constexpr int kRowBlocks = kFormat == Format::kF8 ? 1 : 2;
+template <Format kFormat>
+constexpr unsigned kCluster = 2 * kRowBlocks<kFormat>;
+template <Format kFormat>
+constexpr int kBlockRows = kClusterRows / kRowBlocks<kFormat>;
+
+/// Waves of rows of a stage: a warpgroup keeps all their sums. Where there is no room for them the
+/// block takes its rows in passes.
+template <Format kFormat>
+constexpr int waves_of(int half) {
+  return kRowBlocks<kFormat> == 1 && half <= kMaxTwoWaves ? 2 : 1;
+}
+template <Format kFormat>
+constexpr int passes_of(int half) {
+  return kBlockRows<kFormat> / kWaveRows / waves_of<kFormat>(half);
+}
 
 /// What happens to the products.
 enum class Output {

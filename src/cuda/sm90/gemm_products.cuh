@@ -13,39 +13,57 @@ __device__ inline int warpgroup() {
   return __shfl_sync(0xFFFFFFFFU, static_cast<int>(threadIdx.x) / 128, 0);
 }
 
-// Two-level sums: the tensor unit's own hold 128 columns, the scaled ones all of them.
-template <int kTokens, bool kPaired, typename Shared, typename Ring>
-__device__ void multiply_f8(const Gemm& args, Shared& shared, const NextTile& tile, Ring& place,
-                            const Turns& turns, float (&sums)[kTokens / 2]) {
+/// What a block sums up in a pass: waves of 64 weight rows of each warpgroup.
+template <int kWaves, int kTokens>
+using Sums = float[kWaves][kTokens / 2];
+
+// Two-level sums: the tensor unit's own hold 128 columns, the scaled ones all of them. Of two
+// waves, every other group of eight rows belongs to the second: a warp's rows lie side by side, and
+// gate and up are a wave each.
+template <int kTokens, bool kPaired, int kWaves, typename Shared, typename Ring>
+__device__ void multiply_f8(const Gemm& args, Shared& shared, const NextTile& tile, int pass,
+                            Ring& place, const Turns& turns, Sums<kWaves, kTokens>& sums) {
   using Layout = Stage<Format::kF8, 128>;
+  constexpr int kGroupBytes = 8 * kSwizzledRow;
+  const int group = warpgroup();
   const std::uint64_t tokens = matrix_descriptor(shared.stages[0]);
-  const std::uint64_t weights =
-      matrix_descriptor(shared.stages[0] + Layout::kTokenBytes + warpgroup() * 64 * kSwizzledRow);
+  const std::uint64_t weights = matrix_descriptor<kWaves * kGroupBytes>(
+      shared.stages[0] + Layout::kTokenBytes + group * kWaves * 64 * kSwizzledRow);
   float products[kTokens / 2];
 #pragma unroll
-  for (float& sum : sums) sum = 0.0F;
+  for (auto& wave : sums) {
+#pragma unroll
+    for (float& sum : wave) sum = 0.0F;
+  }
   for (int block = 0; block < args.column_blocks; ++block) {
     const int stage = place.stage;
     const auto move = static_cast<std::uint64_t>(stage * (Layout::kBytes >> 4));
     wait(&shared.full[stage], place.parity);
-    turns.take();
-    begin_products();
 #pragma unroll
-    for (int step = 0; step < 4; ++step) {
-      Products<kTokens>::template multiply<Operand::kE4M3>(
-          products, weights + move + step * kDescriptorStep, tokens + move + step * kDescriptorStep,
-          step > 0);
+    for (int wave = 0; wave < kWaves; ++wave) {
+      turns.take();
+      begin_products();
+#pragma unroll
+      for (int step = 0; step < 4; ++step) {
+        Products<kTokens>::template multiply<Operand::kE4M3>(
+            products, weights + move + wave * (kGroupBytes >> 4) + step * kDescriptorStep,
+            tokens + move + step * kDescriptorStep, step > 0);
+      }
+      commit_products();
+      turns.pass();
+      float scales[2];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int index = kPaired ? (kWaves == 2 ? wave : i) : (kWaves == 2 ? group : pass);
+        scales[i] = tile.scales[index][block];
+      }
+      wait_products<0>();
+      pin(products);
+      if (wave == kWaves - 1) release<Format::kF8>(&shared.empty[stage]);
+#pragma unroll
+      for (int i = 0; i < kTokens / 2; ++i) sums[wave][i] += products[i] * scales[i / 2 % 2];
     }
-    commit_products();
-    turns.pass();
-    const float first = tile.first_scales[block];
-    const float second = kPaired ? tile.second_scales[block] : first;
     place.advance();
-    wait_products<0>();
-    pin(products);
-    release(&shared.empty[stage]);
-#pragma unroll
-    for (int i = 0; i < kTokens / 2; ++i) sums[i] += products[i] * (i % 4 < 2 ? first : second);
   }
 }
 
@@ -72,12 +90,14 @@ __device__ void multiply_bf16(const Gemm& args, Shared& shared, Ring& place,
     commit_products();
     // The stage before is free: products follow each other without a gap.
     wait_products<1>();
-    if (block > 0) release(&shared.empty[(stage + Layout::kCount - 1) % Layout::kCount]);
+    if (block > 0) {
+      release<Format::kBF16>(&shared.empty[(stage + Layout::kCount - 1) % Layout::kCount]);
+    }
     place.advance();
   }
   wait_products<0>();
   pin(sums);
-  release(&shared.empty[(place.stage + Layout::kCount - 1) % Layout::kCount]);
+  release<Format::kBF16>(&shared.empty[(place.stage + Layout::kCount - 1) % Layout::kCount]);
 }
 
 template <int kTokens, int kGroup, typename Shared, typename Ring>
@@ -105,7 +125,7 @@ __device__ void multiply_int4(const Gemm& args, Shared& shared, Ring& place,
     commit_products();
     wait_products<0>();
     pin(sums);
-    release(&shared.empty[stage]);
+    release<Format::kInt4>(&shared.empty[stage]);
     place.advance();
   }
 }

@@ -95,7 +95,7 @@ GemmMatrix int4_matrix(const WeightView& first, int matrices, std::uint64_t dist
   const Layout<4> layout = {CU_TENSOR_MAP_DATA_TYPE_UINT32,
                             {unit_words, units, boxes, unsigned_of(first.rows / kUnitRows)},
                             {unit_bytes, distance, units * unit_bytes},
-                            {unit_words, 1, boxes, kBlockRows / 2 / kUnitRows / boxes},
+                            {unit_words, 1, boxes, kBoxRows / kUnitRows / boxes},
                             CU_TENSOR_MAP_SWIZZLE_NONE};
   return {.map = encode(first.data, layout), .first_scale = nullptr, .second_scale = nullptr};
 }
@@ -108,7 +108,7 @@ GemmMatrix gemm_matrix(const WeightView& weight) {
   const Layout<2> layout = {CU_TENSOR_MAP_DATA_TYPE_UINT8,
                             {row_bytes, unsigned_of(weight.rows)},
                             {row_bytes},
-                            {kBoxBytes, kBlockRows / 2}};
+                            {kBoxBytes, kBoxRows}};
   return {.map = encode(weight.data, layout),
           .first_scale = weight.scale,
           .second_scale = weight.scale,
@@ -130,7 +130,7 @@ GemmMatrix gemm_pair(const WeightView& gate, const WeightView& up) {
   const Layout<4> layout = {CU_TENSOR_MAP_DATA_TYPE_UINT8,
                             {row_bytes, kUnitRows, 2, unsigned_of(gate.rows) / kUnitRows},
                             {row_bytes, distance, kUnitRows * row_bytes},
-                            {kBoxBytes, kUnitRows, 2, kBlockRows / 2 / kUnitRows / 2}};
+                            {kBoxBytes, kUnitRows, 2, kBoxRows / kUnitRows / 2}};
   return {.map = encode(first.data, layout),
           .first_scale = first.scale,
           .second_scale = second.scale,

@@ -14,9 +14,11 @@ enum class Operand { kE4M3, kBF16, kF16 };
 
 #if M2_SM90_CODE
 
-/// Describes rows of 128 bytes, swizzled, in groups of eight rows (1024 bytes, aligned to that).
-__device__ inline std::uint64_t matrix_descriptor(const void* tile) {
-  constexpr std::uint64_t kGroupStride = std::uint64_t{1024 >> 4} << 32U;
+/// Describes rows of 128 bytes, swizzled, in groups of eight rows (1024 bytes, aligned to that),
+/// one group every kStride bytes.
+template <int kStride = 1024>
+__device__ std::uint64_t matrix_descriptor(const void* tile) {
+  constexpr std::uint64_t kGroupStride = std::uint64_t{kStride >> 4} << 32U;
   constexpr std::uint64_t kSwizzle128 = std::uint64_t{1} << 62U;
   return kSwizzle128 | kGroupStride | (std::uint64_t{1} << 16U) |
          ((shared_address(tile) & 0x3FFFFU) >> 4U);

@@ -24,6 +24,8 @@ struct TopScores {
   Workspace ids[2];    // i32
 };
 
+struct RouterScores;
+
 struct Context {
   int num_sms = 0;
   bool overlaps_kernels = false;  // Hopper and later: see launch.cuh
@@ -37,8 +39,9 @@ struct Context {
   Workspace expert_down;         // [T * K, H] f32
   Workspace attention_partials;  // see attention.cu
   Workspace attention_counters;
-  Workspace widened;         // an int8 matrix as BF16
-  Workspace route_counter;   // [1] i32: blocks that are done
+  Workspace widened;       // an int8 matrix as BF16
+  Workspace router_ranks;  // see few_tokens_route.h
+  Workspace router_scores;
   Workspace route_partials;  // [slices, T, E] f32: see tiled_route.cu
   Workspace unit_counters;   // see next_counter() in row_products.cuh
   std::size_t num_unit_launches = 0;
@@ -60,7 +63,10 @@ void attention_block(const AttentionBlockArgs& args, Context& context);
 void uniform_noise(const UniformNoiseArgs& args, Context& context);
 void moe_route(const MoeRouteArgs& args, Context& context);
 void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route, Context& context);
-void moe_experts(const MoeExpertsArgs& args, Context& context);
+/// Where `scores` is given, the experts are still to be chosen by it: topk_ids and topk_weights are
+/// outputs, too.
+void moe_experts(const MoeExpertsArgs& args, const RouterScores* scores, Context& context);
+void moe_block(const MoeBlockArgs& args, Context& context);
 void top_scores(const TopScoresArgs& args, Context& context);
 void random_fill(const RandomFillArgs& args, Context& context);
 

@@ -168,7 +168,11 @@ void CudaBackend::moe_route(const MoeRouteArgs& args) {
 }
 
 void CudaBackend::moe_experts(const MoeExpertsArgs& args) {
-  cuda::moe_experts(args, on_device().context);
+  cuda::moe_experts(args, nullptr, on_device().context);
+}
+
+void CudaBackend::moe_block(const MoeBlockArgs& args) {
+  cuda::moe_block(args, on_device().context);
 }
 
 void CudaBackend::top_scores(const TopScoresArgs& args) {

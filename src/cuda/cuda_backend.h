@@ -46,6 +46,7 @@ class CudaBackend final : public Backend {
   void moe_route(const MoeRouteArgs& args) override;
   void norm_route(const RmsNormArgs& norm, const MoeRouteArgs& route) override;
   void moe_experts(const MoeExpertsArgs& args) override;
+  void moe_block(const MoeBlockArgs& args) override;
   void top_scores(const TopScoresArgs& args) override;
   void random_fill(const RandomFillArgs& args) override;
 

@@ -21,7 +21,7 @@ class ExpertAsker {
 
   __device__ ExpertAsker(const Args& args, StageRing& ring) : args_(args), ring_(ring) {
     // The token's experts, each in a lane.
-    if constexpr (kOneToken) own_ = args.experts[args.groups.topk_ids[min(lane(), args.top_k - 1)]];
+    if constexpr (kOneToken) own_ = args.experts[own_choice()];
   }
 
   __device__ void run() {
@@ -36,6 +36,12 @@ class ExpertAsker {
 
  private:
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
+
+  [[nodiscard]] __device__ std::int32_t own_choice() const {
+    const int choice = min(lane(), args_.top_k - 1);
+    if (args_.scores.ranks == nullptr) return args_.groups.topk_ids[choice];
+    return __shfl_sync(kAllLanes, choose_expert(args_.scores, 0, args_.top_k), choice);
+  }
 
   template <typename T>
   __device__ static const T* from_lane(const T* pointer, int source) {

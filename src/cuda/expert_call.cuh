@@ -1,6 +1,7 @@
 // What the warps of the experts' kernel (expert_stream.cuh) share.
 #pragma once
 
+#include "cuda/choose_experts.cuh"
 #include "cuda/expert_groups.cuh"
 #include "cuda/expert_stages.cuh"
 #include "cuda/row_ring.cuh"
@@ -13,9 +14,10 @@ struct ExpertStream {
   const ExpertPointers* experts;  // [E]
   int num_experts;
   ExpertGroupsView groups;
-  const float* topk_weights;  // [T, K]
-  Shape gate;                 // [I, H]
-  Shape down;                 // [H, I]
+  RouterScores scores;  // of one token whose experts are still to be chosen, or null
+  float* topk_weights;  // [T, K]
+  Shape gate;           // [I, H]
+  Shape down;           // [H, I]
   Activation activation;
   float* inner;   // [T * K, I]
   float* output;  // [T * K, H]; of one token: [H], to add to

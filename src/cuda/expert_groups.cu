@@ -73,7 +73,7 @@ ExpertGroupsView group_by_expert(const MoeExpertsArgs& args, int tokens_per_tile
                                  Context& context) {
   const auto num_slots = static_cast<int>(args.topk_ids.num_elements());
   const auto num_experts = static_cast<int>(args.experts.size());
-  const std::int32_t* topk_ids = args.topk_ids.as<std::int32_t>();
+  std::int32_t* topk_ids = args.topk_ids.as<std::int32_t>();
   if (args.topk_ids.shape[0] == 1) return {nullptr, nullptr, nullptr, topk_ids, num_slots};
 
   ExpertGroups& groups = context.groups;

@@ -20,7 +20,7 @@ struct ExpertGroupsView {
   const ExpertTile* tiles;           // absent for one token
   const std::int32_t* num_tiles;     // [1]
   const std::int32_t* sorted_slots;  // [T * K]
-  const std::int32_t* topk_ids;      // [T, K]
+  std::int32_t* topk_ids;            // [T, K]
   std::int32_t max_tiles;            // how many there can be
 
   [[nodiscard]] __device__ int count() const { return tiles == nullptr ? max_tiles : *num_tiles; }

@@ -88,7 +88,7 @@ class ExpertMultiplier {
 #pragma unroll
     for (int t = 0; t < 2; ++t) {
       const int choice = Down::own_choice(t);
-      weights[t] = choice < args_.top_k ? args_.topk_weights[choice] : 0.0F;
+      weights[t] = choice < args_.top_k ? __ldcg(args_.topk_weights + choice) : 0.0F;
     }
     Down tokens;
     tokens.fill([&](int i) { return args_.inner + std::int64_t{i} * args_.down.cols; }, args_.top_k,
@@ -125,6 +125,10 @@ class ExpertAdder {
   __device__ void run() {
     const int own = static_cast<int>(threadIdx.x) / 32 - kStreamWarps - 1;
     const int lane = static_cast<int>(threadIdx.x) % 32;
+    if constexpr (kOneToken) {
+      const bool is_first = blockIdx.x == 0 && own == 0;
+      if (is_first && args_.scores.ranks != nullptr) write_choice(lane);
+    }
     add_gate_up(own, lane);
     meet_in_block();
     if (own == 0 && lane == 0) meet_blocks();
@@ -140,6 +144,15 @@ class ExpertAdder {
 
  private:
   static constexpr int kTileFloats = Buffers::kFloats / 2;
+
+  // Seen by all when the blocks have met.
+  __device__ void write_choice(int lane) {
+    const std::int32_t id = choose_expert(args_.scores, 0, args_.top_k);
+    const float weight = weight_of_choice(args_.scores, 0, id, args_.top_k);
+    if (lane >= args_.top_k) return;
+    args_.groups.topk_ids[lane] = id;
+    args_.topk_weights[lane] = weight;
+  }
 
   __device__ void add_gate_up(int own, int lane) {
     buffers_.take(own, [&](const UnitInfo& unit, const auto& slot_of, const float* sums) {

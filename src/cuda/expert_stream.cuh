@@ -63,8 +63,9 @@ inline int ring_slots(int own_bytes, int slot_bytes, bool one_token, const Conte
 
 /// False where a stage of such weights does not fit a multiprocessor.
 template <typename Gate, typename Down>
-bool stream_experts(const MoeExpertsArgs& call, const typename Gate::Shape& gate,
-                    const typename Down::Shape& down, Context& context) {
+bool stream_experts(const MoeExpertsArgs& call, const RouterScores* scores,
+                    const typename Gate::Shape& gate, const typename Down::Shape& down,
+                    Context& context) {
   constexpr int kOwnBytes = SumBuffers<Gate::kTokens>::kBytes;
   const auto num_slots = static_cast<std::size_t>(call.topk_ids.num_elements());
   const auto top_k = static_cast<int>(call.topk_ids.shape[1]);
@@ -73,11 +74,16 @@ bool stream_experts(const MoeExpertsArgs& call, const typename Gate::Shape& gate
   const int slot_bytes = std::max(Gate::slot_bytes(gate), Down::slot_bytes(down));
   const int slots = ring_slots(kOwnBytes, slot_bytes, one_token, context);
   if (slots == 0) return false;
+  if (scores != nullptr && !one_token) {
+    choose_by_scores(*scores, call.topk_ids, call.topk_weights, context);
+    scores = nullptr;
+  }
   const ExpertStream<typename Gate::Shape> args = {
       .hidden_states = call.hidden_states.as<float>(),
       .experts = context.expert_tables.find(call.experts, context.stream),
       .num_experts = static_cast<int>(call.experts.size()),
       .groups = group_by_expert(call, Gate::kTokens, context),
+      .scores = scores == nullptr ? RouterScores{} : *scores,
       .topk_weights = call.topk_weights.as<float>(),
       .gate = gate,
       .down = down,

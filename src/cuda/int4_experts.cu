@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "cuda/combine_experts.h"
 #include "cuda/expert_passes.h"
+#include "cuda/few_tokens_route.h"
 #include "cuda/int4_block.cuh"
 #include "cuda/int4_one_token.cuh"
 #include "cuda/row_products.cuh"
@@ -128,9 +129,10 @@ bool has_int4_experts(const MoeExpertsArgs& args) {
   return !args.experts.empty() && is_int4(args.experts.front().gate);
 }
 
-void int4_experts(const MoeExpertsArgs& args, Context& context) {
+void int4_experts(const MoeExpertsArgs& args, const RouterScores* scores, Context& context) {
   M2_REQUIRE(ErrorCode::kUnsupported, context.has_bulk_copies,
              "cuda: moe_experts: int4 weights need a device of compute capability 9 or later");
+  if (scores != nullptr) choose_by_scores(*scores, args.topk_ids, args.topk_weights, context);
   const std::int64_t num_tokens = args.hidden_states.shape[0];
   for (std::int64_t first = 0; first < num_tokens; first += kPassTokens) {
     const MoeExpertsArgs pass = tokens_of(args, first, std::min(kPassTokens, num_tokens - first));

@@ -7,6 +7,6 @@ namespace m2::cuda {
 
 /// By the format of the first expert.
 [[nodiscard]] bool has_int4_experts(const MoeExpertsArgs& args);
-void int4_experts(const MoeExpertsArgs& args, Context& context);
+void int4_experts(const MoeExpertsArgs& args, const RouterScores* scores, Context& context);
 
 }  // namespace m2::cuda

@@ -265,35 +265,44 @@ void MiniMaxM2::moe_block(const Pass& pass, std::size_t layer) {
                               .router_logits = router_logits,
                               .topk_ids = topk_ids,
                               .topk_weights = topk_weights};
+  const auto experts_of = [&](std::span<const ExpertWeights> experts) {
+    return MoeExpertsArgs{.hidden_states = normed,
+                          .topk_ids = topk_ids,
+                          .topk_weights = topk_weights,
+                          .experts = experts,
+                          .activation = activation_,
+                          .output = residual};
+  };
   if (pass.options.training_seed && config_.router_jitter_noise > 0.0) {
     backend.rms_norm(norm);
     backend.uniform_noise({.values = normed,
                            .jitter = static_cast<float>(config_.router_jitter_noise),
                            .seed = pass.jitter_seed(layer)});
     backend.moe_route(route);
-  } else {
+    backend.moe_experts(experts_of(experts_in_memory(stage, layer, topk_ids)));
+  } else if (streams_experts(layer)) {
     backend.norm_route(norm, route);
+    backend.moe_experts(experts_of(experts_in_memory(stage, layer, topk_ids)));
+  } else {
+    backend.moe_block({norm, route, experts_of(weights.experts)});
   }
-  backend.moe_experts({.hidden_states = normed,
-                       .topk_ids = topk_ids,
-                       .topk_weights = topk_weights,
-                       .experts = experts_in_memory(stage, layer, topk_ids),
-                       .activation = activation_,
-                       .output = residual});
   if (pass.options.study.router_logits) {
     pass.options.study_outputs->router_logits.push_back(stage.host_copy(router_logits));
   }
 }
 
+bool MiniMaxM2::streams_experts(std::size_t layer) const {
+  return weights_->expert_cache != nullptr && weights_->expert_cache->covers(layer);
+}
+
 // The experts of a layer, of which the chosen ones were brought from the files where need be.
 std::span<const ExpertWeights> MiniMaxM2::experts_in_memory(const Stage& stage, std::size_t layer,
                                                             const TensorView& topk_ids) {
+  if (!streams_experts(layer)) return weights_->layers[layer].experts;
   ExpertCache* cache = weights_->expert_cache.get();
-  const bool streamed = cache != nullptr && cache->covers(layer);
-  if (!streamed) return weights_->layers[layer].experts;
   stage.backend->synchronize();
   std::span<const std::int32_t> next_ids;
-  if (layer + 1 < weights_->layers.size() && cache->covers(layer + 1)) {
+  if (layer + 1 < weights_->layers.size() && streams_experts(layer + 1)) {
     const TensorView residual = first(stage.residual, {num_tokens_, config_.hidden_size});
     next_ids = look_ahead_.guess(config_, weights_->layers[layer + 1], residual, *stage.backend);
   }

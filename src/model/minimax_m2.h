@@ -91,6 +91,7 @@ class MiniMaxM2 {
   void decoder_layer(Pass& pass, std::size_t layer);
   void attention_block(const Pass& pass, std::size_t layer);
   void moe_block(const Pass& pass, std::size_t layer);
+  [[nodiscard]] bool streams_experts(std::size_t layer) const;
   std::span<const ExpertWeights> experts_in_memory(const Stage& stage, std::size_t layer,
                                                    const TensorView& topk_ids);
   TensorView last_hidden_states(std::span<const std::int32_t> rows);

@@ -12,6 +12,7 @@
 #include "ops/embedding.h"
 #include "ops/kv_append.h"
 #include "ops/linear.h"
+#include "ops/moe_block.h"
 #include "ops/moe_experts.h"
 #include "ops/moe_route.h"
 #include "ops/placed_format.h"
@@ -98,6 +99,10 @@ class Backend {
     moe_route(route);
   }
   virtual void moe_experts(const MoeExpertsArgs& args) = 0;
+  virtual void moe_block(const MoeBlockArgs& args) {
+    norm_route(args.norm, args.route);
+    moe_experts(args.experts);
+  }
   virtual void top_scores(const TopScoresArgs& args) = 0;
 
   /// Not of the forward pass: contents for measurements.

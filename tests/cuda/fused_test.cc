@@ -88,7 +88,7 @@ TEST_F(CudaFused, NormRoute) {
         return out;
       };
       const Outputs apart = run(false);
-      for (int repeat = 0; repeat < 3; ++repeat) {  // it leaves its counter as it was
+      for (int repeat = 0; repeat < 3; ++repeat) {  // it leaves its memory as it needs it
         const Outputs fused = run(true);
         expect_near(fused.normed, apart.normed, 0x1p-20);
         expect_near(fused.logits, apart.logits, 0x1p-18);
@@ -97,6 +97,63 @@ TEST_F(CudaFused, NormRoute) {
         const Tensor want = to_host(apart.ids);
         EXPECT_EQ(std::memcmp(got.view().data, want.view().data, want.view().num_bytes()), 0);
       }
+    }
+  }
+}
+
+// Blocks of the experts may choose for themselves; ids and weights are written all the same.
+TEST_F(CudaFused, MoeBlock) {
+  constexpr std::int64_t kWidth = 512;
+  constexpr std::int64_t kExperts = 40;
+  constexpr std::int64_t kChosen = 3;
+  for (const DType dtype : {DType::kF8E4M3, DType::kF32}) {
+    Random random(51);
+    std::vector<StoredWeight> stored;
+    std::vector<ExpertWeights> experts;
+    for (std::int64_t e = 0; e < 3 * kExperts; ++e) {
+      stored.emplace_back(dtype, kWidth, kWidth, random);
+    }
+    for (std::size_t e = 0; e < stored.size(); e += 3) {
+      experts.push_back(
+          {place(stored[e].view()), place(stored[e + 1].view()), place(stored[e + 2].view())});
+    }
+    const StoredWeight gate(DType::kF32, kExperts, kWidth, random);
+    const WeightView placed = place(gate.view());
+    const Tensor factors = to_device(random.tensor({kWidth}).view());
+    const Tensor bias = to_device(random.tensor({kExperts}, 0.01F).view());
+    for (const std::int64_t num_tokens : {0, 1, 2, 8, 20}) {
+      SCOPED_TRACE(testing::Message() << num_tokens << " tokens " << dtype_name(dtype));
+      const Tensor input = random.tensor({num_tokens, kWidth});
+      struct Outputs {
+        Tensor residual, normed, logits, ids, weights;
+      };
+      const auto run = [&](bool fused) {
+        Outputs out = {to_device(input.view()), zeros(input.shape()), zeros({num_tokens, kExperts}),
+                       zeros({num_tokens, kChosen}, DType::kI32), zeros({num_tokens, kChosen})};
+        const RmsNormArgs norm = {out.residual.view(), factors.view(), 1e-6F, out.normed.view()};
+        const MoeRouteArgs route = {out.normed.view(), placed,         bias.view(),
+                                    out.logits.view(), out.ids.view(), out.weights.view()};
+        const MoeExpertsArgs args = {.hidden_states = out.normed.view(),
+                                     .topk_ids = out.ids.view(),
+                                     .topk_weights = out.weights.view(),
+                                     .experts = experts,
+                                     .output = out.residual.view()};
+        if (fused) {
+          backend_->moe_block({norm, route, args});
+        } else {
+          backend_->norm_route(norm, route);
+          backend_->moe_experts(args);
+        }
+        return out;
+      };
+      const Outputs apart = run(false);
+      const Outputs fused = run(true);
+      expect_near(fused.residual, apart.residual, 0x1p-20);
+      test::expect_same_bits(test::floats(to_host(fused.weights)),
+                             test::floats(to_host(apart.weights)));
+      const Tensor got = to_host(fused.ids);
+      const Tensor want = to_host(apart.ids);
+      EXPECT_EQ(std::memcmp(got.view().data, want.view().data, want.view().num_bytes()), 0);
     }
   }
 }

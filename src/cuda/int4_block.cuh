@@ -140,8 +140,7 @@ class Int4Block {
   // The warp's next tile times the tokens of the slots.
   __device__ void multiply(const Tokens& tokens, const ExpertTile& slots, bool is_down, int row) {
     if (slots.count <= kSetTokens) return multiply_sets<1>(tokens, slots, is_down, row);
-    if (slots.count <= 2 * kSetTokens) return multiply_sets<2>(tokens, slots, is_down, row);
-    multiply_sets<4>(tokens, slots, is_down, row);
+    multiply_sets<2>(tokens, slots, is_down, row);
   }
   template <int kSets>
   __device__ void multiply_sets(const Tokens& tokens, const ExpertTile& slots, bool is_down,

@@ -18,13 +18,14 @@ struct Case {
 
 // One token with an even and an odd number of experts, with more rows of the mma than warps, and
 // with more experts than warps can take at once; full and partial tiles of 4 and 8 tokens; one
-// stage, several and a part of one; many tokens with sizes that the matrix units take, and without.
+// stage, several and a part of one; many tokens with sizes that the matrix units take, and without;
+// more tokens than fit a block at a time.
 constexpr Case kCases[] = {
     {1, 128, 128, 4, 2},    {1, 256, 384, 12, 8},   {1, 3072, 1536, 9, 3},  {1, 640, 256, 16, 10},
     {1, 1664, 128, 30, 26}, {1, 128, 128, 1, 1},    {8, 3072, 1536, 3, 2},  {2, 128, 256, 8, 3},
     {9, 384, 128, 1, 1},    {16, 256, 128, 3, 2},   {37, 128, 256, 3, 2},   {64, 1664, 128, 5, 4},
     {80, 128, 128, 6, 2},   {265, 256, 256, 4, 2},  {270, 512, 256, 1, 1},  {400, 256, 512, 3, 2},
-    {257, 1536, 256, 6, 2}, {16, 3072, 1536, 2, 1}, {17, 3072, 1536, 2, 1},
+    {257, 1536, 256, 6, 2}, {16, 3072, 1536, 2, 1}, {17, 3072, 1536, 2, 1}, {200, 3072, 128, 64, 8},
 };
 
 struct Layer {

@@ -4,6 +4,10 @@
 // does before that call overlaps with them. It may ask for weights there and read the arrays of a
 // batch, which only the host writes. No block may return before the call, since a kernel relies on
 // its predecessor having waited for all earlier ones.
+//
+// A boundary of two kernels takes 1.1 to 1.4 us in a graph (H200; 1.8 without overlap), less than
+// any exchange among all blocks of one. When a kernel releases the next makes no difference to
+// that, but at its end it costs 1 us more.
 #pragma once
 
 #include <type_traits>

@@ -43,7 +43,7 @@ struct Context {
   Workspace router_ranks;  // see few_tokens_route.h
   Workspace router_scores;
   Workspace route_partials;  // [slices, T, E] f32: see tiled_route.cu
-  Workspace unit_counters;   // see next_counter() in row_products.cuh
+  Workspace unit_counters;   // see next_counter() in unit_counter.h
   std::size_t num_unit_launches = 0;
   TopScores top_scores;
   sm90::Prefill prefill;

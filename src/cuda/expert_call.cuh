@@ -4,7 +4,7 @@
 #include "cuda/choose_experts.cuh"
 #include "cuda/expert_groups.cuh"
 #include "cuda/expert_stages.cuh"
-#include "cuda/row_ring.cuh"
+#include "cuda/unit_counter.h"
 
 namespace m2::cuda {
 

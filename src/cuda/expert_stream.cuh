@@ -9,7 +9,7 @@
 #include "cuda/expert_asker.cuh"
 #include "cuda/expert_multiplier.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/row_products.cuh"
+#include "cuda/unit_counter.h"
 #include "cuda/shared_memory.h"
 
 namespace m2::cuda {

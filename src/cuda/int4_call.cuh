@@ -3,7 +3,7 @@
 
 #include "cuda/int4_groups.cuh"
 #include "cuda/int4_stream.cuh"
-#include "cuda/row_ring.cuh"
+#include "cuda/unit_counter.h"
 
 namespace m2::cuda {
 

@@ -6,7 +6,7 @@
 // the start).
 #pragma once
 
-#include "cuda/row_ring.cuh"
+#include "cuda/unit_counter.h"
 
 namespace m2::cuda {
 

@@ -8,7 +8,7 @@
 #include "cuda/few_tokens_route.h"
 #include "cuda/int4_block.cuh"
 #include "cuda/int4_one_token.cuh"
-#include "cuda/row_products.cuh"
+#include "cuda/unit_counter.h"
 #include "cuda/shared_memory.h"
 
 namespace m2::cuda {

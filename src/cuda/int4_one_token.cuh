@@ -8,6 +8,7 @@
 
 #include "cuda/int4_call.cuh"
 #include "cuda/int4_one_token_ring.cuh"
+#include "cuda/weight_ring.cuh"
 
 namespace m2::cuda {
 

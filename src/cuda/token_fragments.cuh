@@ -7,7 +7,7 @@
 // the upper eight rows of the mma and the low parts the lower ones.
 #pragma once
 
-#include "cuda/row_ring.cuh"
+#include "cuda/row_pieces.cuh"
 #include "cuda/token_rows.cuh"
 
 namespace m2::cuda {

@@ -1,4 +1,4 @@
-// Weight rows for a few tokens as the lanes of a warp multiply them.
+// Weight rows of experts as the lanes of a warp multiply them.
 //
 // Twelve warps share the columns of a row, each one or two pieces of 128 bytes of a stage of up to
 // 3,072. The rows of a stage meet the same banks, so lanes of odd rows read the halves of a piece
@@ -14,13 +14,6 @@ inline int pieces_of_warp(const StreamShape& shape) {
   const int pieces = (shape.row_bytes + kStageRowBytes - 1) / kStageRowBytes;
   return pieces <= 2 ? pieces : pieces <= 4 ? 4 : 0;
 }
-
-/// What the blocks of a launch share: zero before and after. Launches that may overlap have
-/// different ones.
-struct UnitCounter {
-  int claimed;
-  int done;  // blocks
-};
 
 /// Eight rows' share of a piece as a lane multiplies it: row lane / 4.
 struct RowPiece {

@@ -1,10 +1,16 @@
-// Counters for the launches over row_ring.cuh.
+// Counters by which the blocks of a launch share units of work.
 #pragma once
 
 #include "cuda/context.h"
-#include "cuda/row_ring.cuh"
 
 namespace m2::cuda {
+
+/// What the blocks of a launch share: zero before and after. Launches that may overlap have
+/// different ones.
+struct UnitCounter {
+  int claimed;
+  int done;  // blocks
+};
 
 /// A counter that no launch nearby has.
 inline UnitCounter* next_counter(Context& context) {

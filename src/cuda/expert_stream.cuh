@@ -1,16 +1,16 @@
 // The experts of a layer for few tokens, in one kernel: gate and up, then down.
 //
 // One block stays on every multiprocessor. Its ring asks for weights of down while the last inner
-// values of gate and up are computed anywhere: memory does not rest between the two. All formats but
-// int4 (int4_experts.cu) share this kernel; they differ in their tiles (expert_row_tiles.cuh).
+// values of gate and up are computed anywhere: memory does not rest between the two. All formats
+// but int4 (int4_experts.cu) share this kernel; they differ in their tiles (expert_row_tiles.cuh).
 #pragma once
 
 #include "cuda/combine_experts.h"
 #include "cuda/expert_asker.cuh"
 #include "cuda/expert_multiplier.cuh"
 #include "cuda/launch.cuh"
-#include "cuda/unit_counter.h"
 #include "cuda/shared_memory.h"
+#include "cuda/unit_counter.h"
 
 namespace m2::cuda {
 

@@ -8,8 +8,8 @@
 #include "cuda/few_tokens_route.h"
 #include "cuda/int4_block.cuh"
 #include "cuda/int4_one_token.cuh"
-#include "cuda/unit_counter.h"
 #include "cuda/shared_memory.h"
+#include "cuda/unit_counter.h"
 
 namespace m2::cuda {
 namespace {

@@ -43,8 +43,8 @@ struct Expected {
 };
 
 // An activation is held to 2^-12 of itself (f16, three e4m3; 2^-25 of the largest of its row at the
-// least) or 2^-17 of itself (two bf16); sums pass through the accumulators of the matrix unit, which drop
-// what is below their last bit, once every 16 columns.
+// least) or 2^-17 of itself (two bf16); sums pass through the accumulators of the matrix unit,
+// which drop what is below their last bit, once every 16 columns.
 Expected expected_product(const Tensor& input, const WeightView& weight, const Tensor& initial,
                           bool accumulate) {
   const auto weights = test::decode(weight);

@@ -178,7 +178,7 @@ TEST_F(PublishedTokenizer, LongPieces) {
   const std::string letters(1000000, 'a');
   EXPECT_EQ(tokenizer().encode_ids(letters).size(), 62500U);
   std::string mixed;
-  for (int i = 0; i < 300000; ++i) mixed += static_cast<char>('a' + (i * i) % 26);
+  for (std::int64_t i = 0; i < 300000; ++i) mixed += static_cast<char>('a' + i * i % 26);
   EXPECT_EQ(tokenizer().decode(tokenizer().encode_ids(mixed)), mixed);
   const std::string spaces(500000, ' ');
   EXPECT_EQ(tokenizer().decode(tokenizer().encode_ids(spaces + "x")), spaces + "x");

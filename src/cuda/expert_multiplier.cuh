@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/expert_call.cuh"
+#include "cuda/expert_halves.cuh"
 #include "cuda/sum_buffers.cuh"
 
 namespace m2::cuda {
@@ -131,7 +132,7 @@ class ExpertAdder {
     }
     add_gate_up(own, lane);
     meet_in_block();
-    if (own == 0 && lane == 0) meet_blocks();
+    if (own == 0 && lane == 0) meet_blocks(args_.gate_up_counter);
     __syncwarp();
     meet_in_block();
     if constexpr (kOneToken) {
@@ -139,7 +140,7 @@ class ExpertAdder {
     } else {
       add_down(own, lane);
     }
-    if (own == 0 && lane == 0) finish();
+    if (own == 0 && lane == 0) leave_counters(args_.gate_up_counter, args_.down_counter);
   }
 
  private:
@@ -187,32 +188,6 @@ class ExpertAdder {
       // The only one to add here; nobody waits for the sum.
       atomicAdd(args_.output + ~unit.row + lane, Buffers::total(sums, lane));
     });
-  }
-
-  // Until all blocks have written their inner values.
-  __device__ void meet_blocks() const {
-    __threadfence();
-    atomicAdd(&args_.gate_up_counter->done, 1);
-    const volatile int* done = &args_.gate_up_counter->done;
-    while (*done < static_cast<int>(gridDim.x)) {
-    }
-    __threadfence();
-  }
-
-  // Leaves the counters as they were, when all blocks have come here.
-  __device__ void finish() const {
-    if (atomicAdd(&args_.down_counter->done, 1) == static_cast<int>(gridDim.x) - 1) {
-      *args_.gate_up_counter = {0, 0};
-      *args_.down_counter = {0, 0};
-    }
-  }
-
-  // Out of the way of the instructions that most layers need.
-  __device__ __noinline__ static float other_activation(Activation activation, float x) {
-    return device_activate(activation, x);
-  }
-  __device__ static float quick_activate(Activation activation, float x) {
-    return activation == Activation::kSilu ? x * sigmoid(x) : other_activation(activation, x);
   }
 
   const Args& args_;

@@ -43,7 +43,7 @@ class Int4Block {
       if (half == 1) meet();
       multiply_chunks(half == 1);
     }
-    if (threadIdx.x == 0) leave_counters(args_);
+    if (threadIdx.x == 0) leave_counters(args_.counters[0], args_.counters[1]);
   }
 
  private:
@@ -168,7 +168,7 @@ class Int4Block {
   // Until all blocks have written their inner values.
   __device__ void meet() const {
     __syncthreads();
-    if (threadIdx.x == 0) meet_blocks(args_);
+    if (threadIdx.x == 0) meet_blocks(args_.counters[0]);
     __syncthreads();
   }
 

@@ -249,7 +249,7 @@ class Int4OneToken {
       });
     }
     __syncwarp();
-    if (lane() == 0) meet_blocks(args_);
+    if (lane() == 0) meet_blocks(args_.counters[0]);
     __syncwarp();
     sync_met();
     for (int rows = down_.begin; rows < down_.end; ++rows) {
@@ -259,7 +259,7 @@ class Int4OneToken {
         args_.output[rows * kUnitRows + lane()] = before_[own] + Ring::total(sums, lane());
       });
     }
-    if (lane() == 0) leave_counters(args_);
+    if (lane() == 0) leave_counters(args_.counters[0], args_.counters[1]);
   }
 
   const Int4Experts& args_;

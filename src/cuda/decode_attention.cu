@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "cuda/alignment.h"
 #include "cuda/decode_attention.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
@@ -24,10 +25,6 @@ __global__ void __launch_bounds__(kDecodeThreads, 1)
   part.run();
 }
 
-bool is_aligned(const TensorView& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(float4) == 0;
-}
-
 bool fits(const QkNormRopeArgs& rotate, const KvAppendArgs& append, const AttentionArgs& args,
           const Context& context) {
   const std::int64_t sequences = args.context_lens.shape[0];
@@ -37,7 +34,7 @@ bool fits(const QkNormRopeArgs& rotate, const KvAppendArgs& append, const Attent
   for (const TensorView& tensor :
        {rotate.q, rotate.k, rotate.q_weight, rotate.k_weight, rotate.cos, rotate.sin, append.v,
         args.output, args.cache.keys, args.cache.values}) {
-    aligned = aligned && is_aligned(tensor);
+    aligned = aligned && is_aligned(tensor.data);
   }
   return aligned && fits_streaming_attention(args) && args.max_queries == 1 &&
          args.max_context_len <= kMostContext && !args.key_mask.present() &&

@@ -6,6 +6,7 @@
 
 #include <bit>
 
+#include "cuda/alignment.h"
 #include "cuda/choose_experts.cuh"
 #include "cuda/context.h"
 #include "cuda/launch.cuh"
@@ -163,16 +164,14 @@ __global__ void __launch_bounds__(32) choose_by_scores_kernel(const RouterScores
 }
 
 bool fits(const RmsNormArgs& norm, const MoeRouteArgs& route) {
-  const auto aligned = [](const void* data) {
-    return reinterpret_cast<std::uintptr_t>(data) % sizeof(float4) == 0;
-  };
   const std::int64_t hidden_size = norm.input.shape[1];
   const std::int64_t blocks = (route.gate.rows + kRows - 1) / kRows;
   return norm.input.shape[0] <= kMostTokens && route.gate.dtype == DType::kF32 &&
          route.gate.rows <= kRankedExperts && route.topk_ids.shape[1] <= kMostRankedChoices &&
          hidden_size % 4 == 0 && hidden_size <= 4 * kVectors * kThreads &&
-         norm.input.shape[0] * hidden_size <= 4 * kThreads * blocks && aligned(norm.input.data) &&
-         aligned(norm.output.data) && aligned(norm.weight.data) && aligned(route.gate.data) &&
+         norm.input.shape[0] * hidden_size <= 4 * kThreads * blocks &&
+         is_aligned(norm.input.data) && is_aligned(norm.output.data) &&
+         is_aligned(norm.weight.data) && is_aligned(route.gate.data) &&
          norm.input.data != norm.output.data;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "cuda/alignment.h"
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
 #include "cuda/int8_layout.h"
@@ -99,8 +100,6 @@ void f32_linear(const LinearArgs& args, Context& context) {
                 static_cast<int>(args.weight.rows), static_cast<int>(args.weight.cols / 4),
                 num_tokens, args.accumulate);
 }
-
-bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
 
 void plain_linear(const LinearArgs& args, Context& context) {
   const WeightView& weight = args.weight;

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "base/error.h"
+#include "cuda/alignment.h"
 #include "cuda/context.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
@@ -165,16 +166,12 @@ __global__ void __launch_bounds__(kBlockThreads, kBlockThreads == kFewThreads ? 
   }
 }
 
-bool is_aligned(const TensorView& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(float4) == 0;
-}
-
 bool fits_heads_of_128(const QkNormRopeArgs& args) {
   const auto partner = static_cast<std::uint64_t>(args.cos.shape[1] / 4);
   bool aligned = true;
   for (const TensorView& tensor :
        {args.q, args.k, args.q_weight, args.k_weight, args.cos, args.sin}) {
-    aligned = aligned && is_aligned(tensor);
+    aligned = aligned && is_aligned(tensor.data);
   }
   return aligned && args.head_dim == kHeadDim && args.cos.shape[1] % 4 == 0 &&
          std::has_single_bit(partner) && partner <= 16 &&
@@ -221,8 +218,8 @@ void qk_norm_rope_append(const QkNormRopeArgs& rotate, const KvAppendArgs& appen
   M2_CHECK(append.k.data == rotate.k.data, "qk_norm_rope_append: k must be the same in both parts");
   if (rotate.q.shape[0] == 0) return;
   const KvCacheView& cache = append.cache;
-  const bool fits = fits_heads_of_128(rotate) && is_aligned(append.v) && is_aligned(cache.keys) &&
-                    is_aligned(cache.values);
+  const bool fits = fits_heads_of_128(rotate) && is_aligned(append.v.data) &&
+                    is_aligned(cache.keys.data) && is_aligned(cache.values.data);
   if (!fits) {
     qk_norm_rope(rotate, context);
     return kv_append(append, context);

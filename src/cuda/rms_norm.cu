@@ -1,5 +1,6 @@
 #include "ops/rms_norm.h"
 
+#include "cuda/alignment.h"
 #include "cuda/context.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
@@ -61,10 +62,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-bool is_aligned(const TensorView& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(float4) == 0;
-}
-
 }  // namespace
 
 void rms_norm(const RmsNormArgs& args, Context& context) {
@@ -73,7 +70,8 @@ void rms_norm(const RmsNormArgs& args, Context& context) {
   const auto num_tokens = static_cast<unsigned>(args.input.shape[0]);
   const std::int64_t hidden_size = args.input.shape[1];
   const bool vectors = hidden_size % 4 == 0 && hidden_size <= 4 * kVectors * kThreads &&
-                       is_aligned(args.input) && is_aligned(args.weight) && is_aligned(args.output);
+                       is_aligned(args.input.data) && is_aligned(args.weight.data) &&
+                       is_aligned(args.output.data);
   if (vectors) {
     launch_kernel(context, rms_norm_kernel, num_tokens, kThreads, 0,
                   static_cast<const float4*>(args.input.data),

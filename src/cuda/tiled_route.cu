@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cuda/alignment.h"
 #include "cuda/choose_experts.cuh"
 #include "cuda/context.h"
 #include "cuda/launch.cuh"
@@ -170,15 +171,12 @@ int slices_of(std::int64_t hidden_size) {
 }
 
 bool fits(const RmsNormArgs& norm, const MoeRouteArgs& route) {
-  const auto aligned = [](const void* data) {
-    return reinterpret_cast<std::uintptr_t>(data) % sizeof(float4) == 0;
-  };
   const std::int64_t hidden_size = norm.input.shape[1];
   return norm.input.shape[0] <= kMostTokens && route.gate.dtype == DType::kF32 &&
          route.gate.rows <= kMostExperts && hidden_size % 4 == 0 &&
          hidden_size <= 4 * kFinishQuads * kThreads && slices_of(hidden_size) <= kMostSlices &&
-         aligned(norm.input.data) && aligned(norm.output.data) && aligned(norm.weight.data) &&
-         aligned(route.gate.data);
+         is_aligned(norm.input.data) && is_aligned(norm.output.data) &&
+         is_aligned(norm.weight.data) && is_aligned(route.gate.data);
 }
 
 }  // namespace

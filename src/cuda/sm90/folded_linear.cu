@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cuda/alignment.h"
 #include "cuda/dispatch.h"
 #include "cuda/launch.cuh"
 #include "cuda/linear_parts.cuh"
@@ -275,8 +276,6 @@ bool launch(const FoldedLinear& args, Context& context) {
   if constexpr (most_tokens(kType) == 2) return false;
   return launch<kType, 4>(args, context);
 }
-
-bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
 
 bool fits(const WeightView& weight) {
   if (weight.block_format != BlockFormat::kNone || !is_aligned(weight.data)) return false;

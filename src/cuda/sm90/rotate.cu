@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "cuda/alignment.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 
@@ -221,10 +222,6 @@ __global__ void __launch_bounds__(kThreads, 8) rotate_kernel(Rotation args) {
   }
 }
 
-bool is_aligned(const TensorView& tensor) {
-  return reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(float4) == 0;
-}
-
 }  // namespace
 
 bool fits_rotate(const QkNormRopeArgs& rotate, const KvAppendArgs& append) {
@@ -232,7 +229,7 @@ bool fits_rotate(const QkNormRopeArgs& rotate, const KvAppendArgs& append) {
   const std::int64_t half = rotate.cos.shape[1];
   for (const TensorView& tensor : {rotate.q, rotate.q_weight, rotate.k_weight, rotate.cos,
                                    rotate.sin, cache.keys, cache.values}) {
-    if (!is_aligned(tensor)) return false;
+    if (!is_aligned(tensor.data)) return false;
   }
   const bool stores = cache.format == KvFormat::kBF16 || cache.format == KvFormat::kF8E4M3;
   return stores && rotate.head_dim == kHeadDim && half % 8 == 0 &&

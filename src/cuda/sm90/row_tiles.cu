@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "cuda/alignment.h"
 #include "cuda/launch.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/shared_memory.h"
@@ -201,8 +202,6 @@ void start(const RowTiles& args, std::int64_t cols, Context& context) {
 }  // namespace row_tiles
 
 namespace {
-
-bool is_aligned(const void* data) { return reinterpret_cast<std::uintptr_t>(data) % 16 == 0; }
 
 bool fits(const WeightView& weight) {
   if (!is_aligned(weight.data) || weight.cols > kTileMostColumns) return false;

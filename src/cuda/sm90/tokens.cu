@@ -1,6 +1,7 @@
 // Activations into the types that the matrix units take.
 #include "cuda/sm90/tokens.h"
 
+#include "cuda/alignment.h"
 #include "cuda/int4_operand.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/sm90/held_row.cuh"
@@ -192,11 +193,8 @@ void convert_tokens(const TensorView& input, const TokenRows* groups, int top_k,
 }
 
 bool can_norm_rows(const RmsNormArgs& norm) {
-  const auto aligned = [](const TensorView& tensor) {
-    return reinterpret_cast<std::uintptr_t>(tensor.data) % sizeof(float4) == 0;
-  };
-  return norm.input.shape[1] <= 4 * kMostHeld * kThreads && aligned(norm.input) &&
-         aligned(norm.weight) && aligned(norm.output);
+  return norm.input.shape[1] <= 4 * kMostHeld * kThreads && is_aligned(norm.input.data) &&
+         is_aligned(norm.weight.data) && is_aligned(norm.output.data);
 }
 
 void norm_tokens(const RmsNormArgs& norm, const OperandRows& to, const Context& context) {

@@ -1,9 +1,10 @@
-// The best scores of rows, piece by piece: every block sorts a piece of a row and keeps its best,
-// which are the row of the next pass, until one piece is left.
+// The best scores of rows, piece by piece: every block keeps the best of a piece of a row, which
+// are the row of the next pass, until one piece is left.
+//
+// A thread holds a group of the piece. As many groups as are wanted reach the wanted-th largest of
+// the groups' best, so what is less is out, and what is left, hardly more than wanted, takes its
+// place by counting those before it.
 #include "ops/top_scores.h"
-
-#include <cub/block/block_load.cuh>
-#include <cub/block/block_radix_sort.cuh>
 
 #include "base/error.h"
 #include "cuda/context.h"
@@ -12,12 +13,14 @@
 namespace m2::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kItems = 16;  // of a thread, side by side
+constexpr int kThreads = 128;  // the most that can be wanted
+constexpr int kItems = 32;     // of a thread
 constexpr int kPiece = kThreads * kItems;
-constexpr std::uint32_t kNothing = 0;  // below the rank of every score
 
-// A row of scores, or of what an earlier pass left: ranks and ids.
+// A rank, then the complement of an id: keys differ, and the larger comes first. Zero for nothing.
+using Key = unsigned long long;
+
+// A row of scores, or of what an earlier pass left.
 struct TopInput {
   const float* scores;         // [T, width], or null
   const std::uint32_t* ranks;  // [T, width]
@@ -33,55 +36,108 @@ struct TopOutput {
   int count;
 };
 
-using Sort = cub::BlockRadixSort<std::uint32_t, kThreads, kItems, std::int32_t>;
-template <typename T>
-using Load = cub::BlockLoad<T, kThreads, kItems, cub::BLOCK_LOAD_WARP_TRANSPOSE>;
+__device__ Key key_of(std::uint32_t rank, std::int32_t id) {
+  return Key{rank} << 32U | ~static_cast<std::uint32_t>(id);
+}
 
-union TopShared {
-  typename Load<float>::TempStorage scores;
-  typename Load<std::uint32_t>::TempStorage ranks;
-  typename Load<std::int32_t>::TempStorage ids;
-  typename Sort::TempStorage sort;
-};
+// Neighbours among an earlier pass's best are of falling rank: the shift spreads them over groups.
+__device__ int place_in_piece(int item) {
+  constexpr int kShift = 37;
+  return item * kThreads + (static_cast<int>(threadIdx.x) + item * kShift) % kThreads;
+}
 
-// Equal ranks keep their order, that of the ids: the sort is stable, and pieces follow one another.
+// All loads of a thread are on their way together: places behind the row's end read its last one.
+__device__ void read_piece(const TopInput& input, Key (&keys)[kItems]) {
+  const std::int64_t begin = std::int64_t{blockIdx.x} * kPiece;
+  const std::int64_t from = blockIdx.y * input.width + begin;
+  const int valid = static_cast<int>(min(std::int64_t{kPiece}, input.width - begin));
+  if (input.scores != nullptr) {
+    float scores[kItems];
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      scores[i] = input.scores[from + min(place_in_piece(i), valid - 1)];
+    }
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const auto id = static_cast<std::int32_t>(begin) + place_in_piece(i);
+      keys[i] = key_of(score_rank(scores[i]), id);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < kItems; ++i) {
+      const std::int64_t at = from + min(place_in_piece(i), valid - 1);
+      keys[i] = key_of(input.ranks[at], input.ids[at]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kItems; ++i) {
+    if (place_in_piece(i) >= valid) keys[i] = 0;
+  }
+}
+
+__device__ int count_larger(const Key* keys, int num_keys, Key key) {
+  int count = 0;
+#pragma unroll 8
+  for (int i = 0; i < num_keys; ++i) count += keys[i] > key ? 1 : 0;
+  return count;
+}
+
+__device__ void write(const TopOutput& output,
+                      const float* row_scores,  // [num_scores]
+                      int place, Key key) {
+  const std::int64_t to =
+      (std::int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * output.count + place;
+  const auto id = static_cast<std::int32_t>(~static_cast<std::uint32_t>(key));
+  output.ids[to] = id;
+  if (output.scores == nullptr) {
+    output.ranks[to] = static_cast<std::uint32_t>(key >> 32U);
+  } else {
+    output.scores[to] = row_scores[id];
+  }
+}
+
 __global__ void __launch_bounds__(kThreads)
     top_scores_kernel(TopInput input,
                       const float* scores,  // [T, num_scores]
                       std::int64_t num_scores, TopOutput output) {
-  __shared__ TopShared shared;
+  __shared__ Key best[kThreads];  // of every group
+  __shared__ Key kept[kPiece];
+  __shared__ Key least;
+  __shared__ int num_kept;
   begin_kernel();
-  const std::int64_t row = blockIdx.y;
-  const std::int64_t begin = std::int64_t{blockIdx.x} * kPiece;
-  const std::int64_t from = row * input.width + begin;
-  const int valid = static_cast<int>(min(std::int64_t{kPiece}, input.width - begin));
-  std::uint32_t ranks[kItems];
-  std::int32_t ids[kItems];
-  if (input.scores != nullptr) {
-    float values[kItems];
-    Load<float>(shared.scores).Load(input.scores + from, values, valid, 0.0F);
-    for (int i = 0; i < kItems; ++i) {
-      const int offset = static_cast<int>(threadIdx.x) * kItems + i;
-      ranks[i] = offset < valid ? score_rank(values[i]) : kNothing;
-      ids[i] = static_cast<std::int32_t>(begin) + offset;
-    }
-  } else {
-    Load<std::uint32_t>(shared.ranks).Load(input.ranks + from, ranks, valid, kNothing);
-    __syncthreads();
-    Load<std::int32_t>(shared.ids).Load(input.ids + from, ids, valid, 0);
+  Key keys[kItems];
+  read_piece(input, keys);
+  Key mine = 0;
+#pragma unroll
+  for (const Key key : keys) mine = max(mine, key);
+  best[threadIdx.x] = mine;
+  if (threadIdx.x == 0) {
+    least = 1;  // stays where fewer groups have anything
+    num_kept = 0;
   }
   __syncthreads();
-  Sort(shared.sort).SortDescendingBlockedToStriped(ranks, ids);
-  const std::int64_t to = (row * gridDim.x + blockIdx.x) * output.count;
-  for (int i = 0; i < kItems; ++i) {
-    const int place = i * kThreads + static_cast<int>(threadIdx.x);
-    if (place >= output.count) break;
-    output.ids[to + place] = ids[i];
-    if (output.scores != nullptr) {
-      output.scores[to + place] = scores[row * num_scores + ids[i]];
-    } else {
-      output.ranks[to + place] = ranks[i];
+  if (mine != 0 && count_larger(best, kThreads, mine) == output.count - 1) least = mine;
+  __syncthreads();
+  const Key bound = least;
+  int num_mine = 0;
+#pragma unroll
+  for (const Key key : keys) num_mine += key >= bound ? 1 : 0;
+  if (num_mine > 0) {
+    int to = atomicAdd(&num_kept, num_mine);
+#pragma unroll
+    for (const Key key : keys) {
+      if (key >= bound) kept[to++] = key;
     }
+  }
+  __syncthreads();
+  const float* row_scores = scores + blockIdx.y * num_scores;
+  for (int i = static_cast<int>(threadIdx.x); i < num_kept; i += kThreads) {
+    const int place = count_larger(kept, num_kept, kept[i]);
+    if (place < output.count) write(output, row_scores, place, kept[i]);
+  }
+  // Only a piece of an earlier pass can be shorter than what is wanted.
+  for (int i = num_kept + static_cast<int>(threadIdx.x); i < output.count; i += kThreads) {
+    write(output, row_scores, i, 0);
   }
 }
 
@@ -92,8 +148,8 @@ void top_scores(const TopScoresArgs& args, Context& context) {
   const std::int64_t num_rows = args.scores.shape[0];
   const std::int64_t num_scores = args.scores.shape[1];
   const std::int64_t count = args.top_ids.shape[1];
-  M2_REQUIRE(ErrorCode::kUnsupported, count <= kPiece / 2, "cuda: top_scores finds up to ",
-             kPiece / 2, " scores of a row, not ", count);
+  M2_REQUIRE(ErrorCode::kUnsupported, count <= kThreads, "cuda: top_scores finds up to ", kThreads,
+             " scores of a row, not ", count);
   if (num_rows == 0) return;
   TopInput input = {args.scores.as<float>(), nullptr, nullptr, num_scores};
   for (int pass = 0;; ++pass) {

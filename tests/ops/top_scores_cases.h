@@ -64,7 +64,7 @@ inline std::vector<TopScoresCase> top_scores_cases() {
   }
   add("no rows", {0, 100}, 5, same);
   add("one of many", {2, 5000}, 1, same);
-  add("many of many", {1, 9000}, 500, same);
+  add("many of many", {1, 9000}, 128, same);
   add("published vocabulary", {4, 200064}, 64, same);
   add("few values", {2, 70000}, 64,
       [](std::size_t, float score) { return std::round(score / 4.0F); });

@@ -21,7 +21,8 @@ TensorView UploadBuffer::load(const TensorView& host, Backend& backend) {
 }
 
 // On a host-accessible backend the arrays themselves, else copies side by side in one upload.
-void DeviceBatch::load(const Batch& batch, Backend& backend) {
+void DeviceBatch::load(const Batch& batch, const TensorView& rotation_cos,
+                       const TensorView& rotation_sin, Backend& backend) {
   const std::int64_t num_tokens = batch.num_tokens();
   const std::int64_t num_seqs = batch.num_seqs();
   const auto view = []<typename T>(const std::vector<T>& values, const Shape& shape) {
@@ -34,6 +35,8 @@ void DeviceBatch::load(const Batch& batch, Backend& backend) {
   key_begin = view(batch.key_begin, {num_tokens});
   key_end = view(batch.key_end, {num_tokens});
   block_tables = view(batch.block_tables, {num_seqs, batch.max_blocks});
+  cos = rotation_cos;
+  sin = rotation_sin;
   key_mask = {};
   if (!batch.key_mask.empty()) key_mask = view(batch.key_mask, {num_seqs, batch.max_context_len});
   if (!backend.host_accessible()) upload(backend);
@@ -41,8 +44,8 @@ void DeviceBatch::load(const Batch& batch, Backend& backend) {
 
 void DeviceBatch::upload(Backend& backend) {
   constexpr std::size_t kAlignment = 16;
-  TensorView* const arrays[] = {&token_ids, &slot_mapping, &cu_seqlens,   &context_lens,
-                                &key_begin, &key_end,      &block_tables, &key_mask};
+  TensorView* const arrays[] = {&token_ids, &slot_mapping, &cu_seqlens, &context_lens, &key_begin,
+                                &key_end,   &block_tables, &cos,        &sin,          &key_mask};
   const auto for_each = [&](const auto& use) {
     std::size_t offset = 0;
     for (TensorView* array : arrays) {

@@ -28,11 +28,12 @@ template <typename T>
   return {const_cast<T*>(values.data()), DTypeOf<T>::kValue, shape};
 }
 
-/// What the operations read of a batch, uploaded once for a forward pass. The batch must live
-/// unchanged as long as the views are used.
+/// What the operations read of a batch, uploaded once for a forward pass. The batch and the
+/// rotation must live unchanged as long as the views are used.
 class DeviceBatch {
  public:
-  void load(const Batch& batch, Backend& backend);
+  void load(const Batch& batch, const TensorView& rotation_cos, const TensorView& rotation_sin,
+            Backend& backend);
 
   TensorView token_ids;     // [T] i32, absent with embeddings
   TensorView slot_mapping;  // [T] i64
@@ -41,6 +42,8 @@ class DeviceBatch {
   TensorView key_begin;     // [T] i32
   TensorView key_end;       // [T] i32
   TensorView block_tables;  // [S, max_blocks] i32
+  TensorView cos;           // [T, R / 2] f32
+  TensorView sin;           // [T, R / 2] f32
   TensorView key_mask;      // [S, max_context_len] u8, or absent
 
  private:

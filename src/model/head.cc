@@ -39,7 +39,17 @@ Head::Call Head::prepare(const TensorView& hidden_states, std::span<const std::i
                             .dtype = DType::kF32,
                             .rows = hidden_states.shape[0],
                             .cols = hidden_states.shape[1]};
-  return {table, rows_.load(view_of(rows, {count}), backend), count};
+  load(rows, backend);
+  return {table, device_rows_, count};
+}
+
+// A decode step's rows are those of the step before, and there already.
+void Head::load(std::span<const std::int32_t> rows, Backend& backend) {
+  if (device_rows_.present() && std::ranges::equal(rows, rows_)) return;
+  device_rows_ = {};
+  rows_.assign(rows.begin(), rows.end());
+  const std::span<const std::int32_t> values = rows_;
+  device_rows_ = rows_buffer_.load(view_of(values, {std::ssize(values)}), backend);
 }
 
 // The rows of the hidden states are gathered as rows of an embedding table are.

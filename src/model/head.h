@@ -56,6 +56,7 @@ class Head {
   void plan(std::int64_t count, Backend& backend);
   Call prepare(const TensorView& hidden_states, std::span<const std::int32_t> rows,
                Backend& backend);
+  void load(std::span<const std::int32_t> rows, Backend& backend);
   void multiply(const Call& call, Backend& backend);
   void find_key(const Call& call);
   [[nodiscard]] TensorView to_host(const TensorView& device, const Tensor& host,
@@ -63,10 +64,12 @@ class Head {
 
   std::int64_t id_;
   WeightView weight_;
-  UploadBuffer rows_;
-  Tensor input_;     // [rows, H]
-  Tensor logits_;    // [rows, V]
-  Tensor top_;       // [2, rows, K]: the bits of ids, then logits
+  std::vector<std::int32_t> rows_;  // of the last call
+  UploadBuffer rows_buffer_;
+  TensorView device_rows_;  // [rows] i32, in `rows_` or its buffer
+  Tensor input_;            // [rows, H]
+  Tensor logits_;           // [rows, V]
+  Tensor top_;              // [2, rows, K]: the bits of ids, then logits
   Tensor host_;      // as logits_, where the backend's memory is not the host's; in use only then
   Tensor host_top_;  // as top_, likewise
   std::vector<std::uint64_t> key_;

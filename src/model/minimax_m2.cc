@@ -95,10 +95,8 @@ void MiniMaxM2::load(const Batch& batch, const TensorView& mask) {
   rope_.fill(batch.position_ids, cos, sin);
   for (Stage& stage : stages_) {
     stage.plan(config_, num_tokens_);
-    stage.batch.load(batch, *stage.backend);
-    stage.cos = stage.buffers.cos.load(cos, *stage.backend);
-    stage.sin = stage.buffers.sin.load(sin, *stage.backend);
-    stage.mask = stage.buffers.mask.load(mask, *stage.backend);
+    stage.batch.load(batch, cos, sin, *stage.backend);
+    stage.mask = stage.mask_buffer.load(mask, *stage.backend);
   }
 }
 
@@ -211,8 +209,8 @@ void MiniMaxM2::attention_block(const Pass& pass, std::size_t layer) {
                   .q_weight = weights.q_norm,
                   .k_weight = weights.k_norm,
                   .eps = eps(),
-                  .cos = stage.cos,
-                  .sin = stage.sin,
+                  .cos = batch.cos,
+                  .sin = batch.sin,
                   .head_dim = head_dim},
        .append = {.k = first(stage.k, kv_heads),
                   .v = first(stage.v, kv_heads),

@@ -27,16 +27,8 @@ struct Stage {
 
   // Of the current forward pass, uploaded where the host's memory cannot be used.
   DeviceBatch batch;
-  TensorView cos;   // [T, R / 2]
-  TensorView sin;   // [T, R / 2]
   TensorView mask;  // [S or 1, Nq or 1, Q, C], or absent
-
-  struct Buffers {
-    UploadBuffer cos;
-    UploadBuffer sin;
-    UploadBuffer mask;
-  };
-  Buffers buffers;
+  UploadBuffer mask_buffer;
 
   void plan(const MiniMaxM2Config& config, std::int64_t num_tokens);
   /// A copy in the host's memory.

@@ -47,8 +47,8 @@ class Transformers:
     def decode(self, num_tokens: int) -> None:
         cache = transformers.DynamicCache(config=self.model.config)
         for i in range(num_tokens):
-            self.model(input_ids=self.ids[:, i : i + 1], past_key_values=cache, use_cache=True)
-            self.wait()  # the next token depends on this one
+            step = self.model(input_ids=self.ids[:, i : i + 1], past_key_values=cache, use_cache=True)
+            step.logits[0, -1].argmax().item()  # the next step depends on the choice
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ class ExpertsCall {
       : args_(args),
         context_(context),
         format_(format_of(args.experts.front().gate)),
-        groups_(group_tokens(args, context)),
+        groups_(group_tokens(args, format_, context)),
         hidden_size_(args.hidden_states.shape[1]),
         inner_size_(args.experts.front().gate.rows) {}
 

@@ -50,6 +50,21 @@ __device__ void skip_tile(const Gemm& args, Shared& shared, int half, RingPlace<
   }
 }
 
+// Calls run with the half as a constant.
+template <Format kFormat, typename Run>
+__device__ void for_half(int half, const Run& run) {
+  const auto try_one = [&](auto index) {
+    constexpr int kHalf = 8 * (index.value + 1);
+    if constexpr (has_half<kFormat>(kHalf)) {
+      if (half == kHalf) run(std::integral_constant<int, kHalf>());
+    }
+  };
+  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
+    (try_one(std::integral_constant<int, kIndex>()), ...);
+  }
+  (std::make_integer_sequence<int, kMaxHalf / 8>());
+}
+
 template <Format kFormat, Output kOutput, int kGroup>
 __device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared,
                                int num_items) {
@@ -61,38 +76,12 @@ __device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& sh
        item += clusters) {
     wait(&shared.tiles_full[next.stage], next.parity);
     const NextTile& tile = shared.tiles[next.stage];
-    const auto run = [&](auto index) {
-      multiply_tile<half_size(index.value), kFormat, kOutput, kGroup>(args, shared, tile, place,
-                                                                      turns);
-    };
-    switch (tile.info.tile.count <= 0 ? -1 : tile.info.tile.size_index) {
-      case -1:
-        skip_tile<kFormat>(args, shared, half_size(tile.info.tile.size_index), place);
-        break;
-      case 0:
-        run(std::integral_constant<int, 0>());
-        break;
-      case 1:
-        run(std::integral_constant<int, 1>());
-        break;
-      case 2:
-        run(std::integral_constant<int, 2>());
-        break;
-      case 3:
-        run(std::integral_constant<int, 3>());
-        break;
-      case 4:
-        run(std::integral_constant<int, 4>());
-        break;
-      case 5:
-        run(std::integral_constant<int, 5>());
-        break;
-      case 6:
-        run(std::integral_constant<int, 6>());
-        break;
-      default:
-        run(std::integral_constant<int, 7>());
-        break;
+    if (tile.info.tile.count <= 0) {
+      skip_tile<kFormat>(args, shared, tile.info.tile.half, place);
+    } else {
+      for_half<kFormat>(tile.info.tile.half, [&](auto half) {
+        multiply_tile<half.value, kFormat, kOutput, kGroup>(args, shared, tile, place, turns);
+      });
     }
     __syncwarp();
     if (threadIdx.x % 32 == 0) arrive(&shared.tiles_empty[next.stage]);

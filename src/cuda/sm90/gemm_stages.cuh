@@ -60,9 +60,8 @@ constexpr int kSharedBytes = static_cast<int>(sizeof(SharedGemm<kFormat, kGroup>
 #if M2_SM90_CODE
 
 __device__ inline int count_items(const Gemm& args) {
-  const int tiles = args.experts != nullptr
-                        ? *args.num_tiles
-                        : (args.num_rows + args.tile_tokens - 1) / args.tile_tokens;
+  const int tiles = args.experts != nullptr ? *args.num_tiles
+                                            : (args.num_rows + 2 * args.half - 1) / (2 * args.half);
   return tiles * args.pairs;
 }
 
@@ -73,8 +72,8 @@ __device__ inline TileInfo find_item(const Gemm& args, int item) {
     info.tile = args.tiles[index];
     return info;
   }
-  const int first = index * args.tile_tokens;
-  info.tile = {0, first, min(args.tile_tokens, args.num_rows - first), args.size_index};
+  const int first = index * 2 * args.half;
+  info.tile = {0, first, min(2 * args.half, args.num_rows - first), args.half};
   while (info.part + 1 < args.num_parts && info.pair >= args.part_begin[info.part + 1]) ++info.part;
   info.pair -= args.part_begin[info.part];
   return info;
@@ -111,7 +110,7 @@ __device__ void find_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared
   for (int item = static_cast<int>(blockIdx.x / kCluster<kFormat>); item < num_items;
        item += clusters) {
     TileInfo info = find_item(args, item);
-    const int half = half_size(info.tile.size_index);
+    const int half = info.tile.half;
     info.tile.first_row += self.token_half() * half;
     info.tile.count -= self.token_half() * half;
     const GemmMatrix& matrix = matrix_of(args, info);
@@ -150,7 +149,7 @@ class StageCopies {
 
   __device__ StageCopies(const Gemm& args, const NextTile& next)
       : args_(args), tile_(next.info.tile), pair_(next.info.pair), map_(&next.matrix->map) {
-    half_ = half_size(tile_.size_index);
+    half_ = tile_.half;
     waves_ = waves_of<kFormat>(half_);
   }
   [[nodiscard]] __device__ const CUtensorMap* map() const { return map_; }

@@ -39,7 +39,7 @@ class LinearsCall {
     Gemm gemm = {};
     set_tokens(gemm, operand, num_tokens, operand_cols, format);
     if (split) gemm.column_blocks = gemm.token_blocks / kSplitParts * kSplitProducts;
-    set_tiles(gemm, static_cast<int>(num_tokens));
+    set_tiles(gemm, format, static_cast<int>(num_tokens));
     for (const LinearArgs& args : products_) add(gemm, args);
     gemm.accumulate = first.accumulate;
     const bool rows = first.output.dtype == DType::kBF16;
@@ -64,11 +64,10 @@ class LinearsCall {
     }
   }
 
-  static void set_tiles(Gemm& gemm, int num_tokens) {
+  static void set_tiles(Gemm& gemm, Format format, int num_tokens) {
     const int tiles = (num_tokens + kMaxTile - 1) / kMaxTile;
     gemm.num_rows = num_tokens;
-    gemm.size_index = half_size_index((num_tokens + tiles - 1) / tiles);
-    gemm.tile_tokens = 2 * half_size(gemm.size_index);
+    gemm.half = half_of(format, (num_tokens + tiles - 1) / tiles);
   }
 
   void add(Gemm& gemm, const LinearArgs& args) {

@@ -14,6 +14,7 @@ struct Grouping {
   const std::int32_t* topk_ids;  // [T, K]
   int num_slots;
   int num_experts;
+  Format format;
   std::int32_t* row_of_slot;  // [T * K]
   TokenTile* tiles;
   std::int32_t* num_tiles;  // [1]
@@ -34,14 +35,14 @@ __device__ int sum_before_in_warp(int value, int& total) {
 }
 
 // Equal tiles of the fewest sizes that hold an expert's tokens.
-__device__ void write_tiles(int expert, int count, int first_row, TokenTile* to) {
+__device__ void write_tiles(Format format, int expert, int count, int first_row, TokenTile* to) {
   const int tiles = tiles_of(count);
   if (tiles == 0) return;
   const int even = (count + tiles - 1) / tiles;
-  const int index = half_size_index(even);
-  const int size = 2 * half_size(index);
+  const int half = half_of(format, even);
+  const int size = 2 * half;
   for (int done = 0; done < count; done += size) {
-    *to++ = {expert, first_row + done, min(size, count - done), index};
+    *to++ = {expert, first_row + done, min(size, count - done), half};
   }
 }
 
@@ -83,7 +84,7 @@ __global__ void __launch_bounds__(kThreads) group_tokens_kernel(Grouping args) {
   }
   __syncthreads();
   for (int e = threadIdx.x; e < args.num_experts; e += kThreads) {
-    write_tiles(e, counts[e], rows[e], args.tiles + tiles[e]);
+    write_tiles(args.format, e, counts[e], rows[e], args.tiles + tiles[e]);
   }
   __syncthreads();
   for (int i = threadIdx.x; i < args.num_slots; i += kThreads) {
@@ -93,7 +94,7 @@ __global__ void __launch_bounds__(kThreads) group_tokens_kernel(Grouping args) {
 
 }  // namespace
 
-TokenRows group_tokens(const MoeExpertsArgs& args, Context& context) {
+TokenRows group_tokens(const MoeExpertsArgs& args, Format format, Context& context) {
   const auto num_slots = static_cast<int>(args.topk_ids.num_elements());
   const auto num_experts = static_cast<int>(args.experts.size());
   const int max_rows = num_slots + std::min(num_experts, num_slots) * (kRowAlignment - 1);
@@ -108,6 +109,7 @@ TokenRows group_tokens(const MoeExpertsArgs& args, Context& context) {
                 {.topk_ids = args.topk_ids.as<std::int32_t>(),
                  .num_slots = num_slots,
                  .num_experts = num_experts,
+                 .format = format,
                  .row_of_slot = row_of_slot,
                  .tiles = tiles,
                  .num_tiles = counts,

@@ -17,7 +17,7 @@ struct TokenRows {
   int max_rows;                   // that there can be
 };
 
-[[nodiscard]] TokenRows group_tokens(const MoeExpertsArgs& args, Context& context);
+[[nodiscard]] TokenRows group_tokens(const MoeExpertsArgs& args, Format format, Context& context);
 
 /// Rows for a product, in the buffers of the context.
 struct OperandRows {

@@ -50,12 +50,18 @@ __device__ inline void pin(float (&registers)[kCount]) {
 #define M2_NAMES_48 M2_NAMES_32 ", %16, %17, %18, %19, %20, %21, %22, %23"
 #define M2_NAMES_64 \
   M2_NAMES_32 ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+#define M2_NAMES_72 M2_NAMES_64 ", %32, %33, %34, %35"
+#define M2_NAMES_80 M2_NAMES_72 ", %36, %37, %38, %39"
+#define M2_NAMES_88 M2_NAMES_80 ", %40, %41, %42, %43"
 #define M2_NAMES_96 \
   M2_NAMES_64 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+#define M2_NAMES_104 M2_NAMES_96 ", %48, %49, %50, %51"
 #define M2_NAMES_112 M2_NAMES_96 ", %48, %49, %50, %51, %52, %53, %54, %55"
+#define M2_NAMES_120 M2_NAMES_112 ", %56, %57, %58, %59"
 #define M2_NAMES_128 M2_NAMES_112 ", %56, %57, %58, %59, %60, %61, %62, %63"
 #define M2_NAMES_136 M2_NAMES_128 ", %64, %65, %66, %67"
 #define M2_NAMES_144 M2_NAMES_136 ", %68, %69, %70, %71"
+#define M2_NAMES_152 M2_NAMES_144 ", %72, %73, %74, %75"
 #define M2_NAMES_160 M2_NAMES_144 ", %72, %73, %74, %75, %76, %77, %78, %79"
 #define M2_D4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define M2_D16(d, i) M2_D4(d, i), M2_D4(d, i + 4), M2_D4(d, i + 8), M2_D4(d, i + 12)
@@ -65,12 +71,21 @@ __device__ inline void pin(float (&registers)[kCount]) {
 #define M2_OUT_32(d) M2_D16(d, 0)
 #define M2_OUT_48(d) M2_D16(d, 0), M2_D4(d, 16), M2_D4(d, 20)
 #define M2_OUT_64(d) M2_D16(d, 0), M2_D16(d, 16)
+#define M2_OUT_72(d) M2_D16(d, 0), M2_D16(d, 16), M2_D4(d, 32)
+#define M2_OUT_80(d) M2_D16(d, 0), M2_D16(d, 16), M2_D4(d, 32), M2_D4(d, 36)
+#define M2_OUT_88(d) M2_D16(d, 0), M2_D16(d, 16), M2_D4(d, 32), M2_D4(d, 36), M2_D4(d, 40)
 #define M2_OUT_96(d) M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32)
+#define M2_OUT_104(d) M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D4(d, 48)
 #define M2_OUT_112(d) M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D4(d, 48), M2_D4(d, 52)
+#define M2_OUT_120(d) \
+  M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D4(d, 48), M2_D4(d, 52), M2_D4(d, 56)
 #define M2_OUT_128(d) M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D16(d, 48)
 #define M2_OUT_136(d) M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D16(d, 48), M2_D4(d, 64)
 #define M2_OUT_144(d) \
   M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D16(d, 48), M2_D4(d, 64), M2_D4(d, 68)
+#define M2_OUT_152(d)                                                                    \
+  M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D16(d, 48), M2_D4(d, 64), M2_D4(d, 68), \
+      M2_D4(d, 72)
 #define M2_OUT_160(d) M2_D16(d, 0), M2_D16(d, 16), M2_D16(d, 32), M2_D16(d, 48), M2_D16(d, 64)
 
 // Two operands in shared memory: %a and %b are descriptors, %p is zero to ignore what D holds.
@@ -260,6 +275,25 @@ struct Products<160> {
     M2_WGMMA_RS(160, "k16", ".f32.f16.f16", ", 0", "%80, %81, %82, %83", "%84", "%85");
   }
 };
+
+// Halves of tiles that F8 alone has.
+#define M2_PRODUCTS_OF_F8(N, A, B, P)                                                    \
+  template <>                                                                            \
+  struct Products<N> {                                                                   \
+    template <Operand kOperand>                                                          \
+    __device__ static void multiply(float (&d)[N / 2], std::uint64_t a, std::uint64_t b, \
+                                    int accumulate) {                                    \
+      static_assert(kOperand == Operand::kE4M3);                                         \
+      M2_WGMMA_SS(N, "k32", ".f32.e4m3.e4m3", "", A, B, P);                              \
+    }                                                                                    \
+  };
+M2_PRODUCTS_OF_F8(72, "%36", "%37", "%38")
+M2_PRODUCTS_OF_F8(80, "%40", "%41", "%42")
+M2_PRODUCTS_OF_F8(88, "%44", "%45", "%46")
+M2_PRODUCTS_OF_F8(104, "%52", "%53", "%54")
+M2_PRODUCTS_OF_F8(120, "%60", "%61", "%62")
+M2_PRODUCTS_OF_F8(152, "%76", "%77", "%78")
+#undef M2_PRODUCTS_OF_F8
 
 /// d += a b with b [16, 128] as it lies in memory, rows of 64 numbers: see values_descriptor().
 __device__ inline void multiply_values(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b,

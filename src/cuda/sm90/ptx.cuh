@@ -71,6 +71,19 @@ __device__ inline void sync_cluster() {
           : "memory");
 }
 
+/// A word of the shared memory of block `rank` of the cluster, where it lies as `word` does here.
+__device__ inline int load_of_block(const int* word, unsigned rank) {
+  int value;
+  asm volatile(
+      "{\n.reg .b32 remote;\n"
+      "mapa.shared::cluster.u32 remote, %1, %2;\n"
+      "ld.shared::cluster.b32 %0, [remote];\n}"
+      : "=r"(value)
+      : "r"(shared_address(word)), "r"(rank)
+      : "memory");
+  return value;
+}
+
 /// Fetches a tensor map that is used soon.
 __device__ inline void prefetch_tensor_map(const CUtensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");

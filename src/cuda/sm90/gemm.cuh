@@ -13,8 +13,9 @@ namespace m2::cuda::sm90 {
 #if M2_SM90_CODE
 
 template <int kTokens, Format kFormat, Output kOutput, int kGroup, typename Shared, typename Ring>
-__device__ void multiply_tile(const Gemm& args, Shared& shared, const NextTile& tile, Ring& place,
-                              const Turns& turns) {
+__device__ __forceinline__ void multiply_tile(const Gemm& args, Shared& shared,
+                                              const NextTile& tile, Ring& place,
+                                              const Turns& turns) {
   constexpr bool kPaired = kOutput == Output::kInner;
   constexpr int kWaves = waves_of<kFormat>(kTokens);
 #pragma unroll 1
@@ -50,24 +51,19 @@ __device__ void skip_tile(const Gemm& args, Shared& shared, int half, RingPlace<
   }
 }
 
-// Calls run with the half as a constant.
-template <Format kFormat, typename Run>
-__device__ void for_half(int half, const Run& run) {
-  const auto try_one = [&](auto index) {
-    constexpr int kHalf = 8 * (index.value + 1);
-    if constexpr (has_half<kFormat>(kHalf)) {
-      if (half == kHalf) run(std::integral_constant<int, kHalf>());
-    }
-  };
-  [&]<int... kIndex>(std::integer_sequence<int, kIndex...>) {
-    (try_one(std::integral_constant<int, kIndex>()), ...);
+// Calls run with the half as a constant. A call that is no part of the kernel would serialise the
+// products.
+template <Format kFormat, int kHalf, typename Run>
+__device__ __forceinline__ void for_half(int half, const Run& run) {
+  if constexpr (has_half<kFormat>(kHalf)) {
+    if (half == kHalf) return run(std::integral_constant<int, kHalf>());
   }
-  (std::make_integer_sequence<int, kMaxHalf / 8>());
+  if constexpr (kHalf < kMaxHalf) for_half<kFormat, kHalf + 8>(half, run);
 }
 
 template <Format kFormat, Output kOutput, int kGroup>
-__device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared,
-                               int num_items) {
+__device__ __forceinline__ void multiply_tiles(const Gemm& args,
+                                               SharedGemm<kFormat, kGroup>& shared, int num_items) {
   const Turns turns(static_cast<int>(threadIdx.x) / 128);
   const int clusters = static_cast<int>(gridDim.x / kCluster<kFormat>);
   RingPlace<Stage<kFormat, kGroup>::kCount> place;
@@ -79,9 +75,10 @@ __device__ void multiply_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& sh
     if (tile.info.tile.count <= 0) {
       skip_tile<kFormat>(args, shared, tile.info.tile.half, place);
     } else {
-      for_half<kFormat>(tile.info.tile.half, [&](auto half) {
-        multiply_tile<half.value, kFormat, kOutput, kGroup>(args, shared, tile, place, turns);
-      });
+      for_half<kFormat, 8>(
+          tile.info.tile.half, [&](auto half) __attribute__((always_inline)) {
+            multiply_tile<half.value, kFormat, kOutput, kGroup>(args, shared, tile, place, turns);
+          });
     }
     __syncwarp();
     if (threadIdx.x % 32 == 0) arrive(&shared.tiles_empty[next.stage]);

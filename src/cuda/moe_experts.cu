@@ -65,7 +65,7 @@ void moe_experts(const MoeExpertsArgs& args, const RouterScores* scores, Context
     choose_by_scores(*scores, args.topk_ids, args.topk_weights, context);
     scores = nullptr;
   }
-  if (sm90::fits_experts(args, context)) return sm90::experts(args, context);
+  if (sm90::fits_experts(args, context)) return sm90::experts(args, nullptr, context);
   if (has_int4_experts(args)) return int4_experts(args, scores, context);
   bool streamed = false;
   for_weight_type(args.experts.front().gate.dtype, [&](auto type) {

@@ -93,6 +93,12 @@ void moe_block(const MoeBlockArgs& args, Context& context) {
     check_launch("norm_route");
     return moe_experts(args.experts, &scores, context);
   }
+  const LinearArgs gate = gate_product(args.route);
+  if (sm90::norms_into_experts(args, gate, context)) {
+    const sm90::OperandRows tokens = sm90::norm_into_experts(args.norm, gate, context);
+    choose(args.route, context);
+    return sm90::experts(args.experts, &tokens, context);
+  }
   norm_route(args.norm, args.route, context);
   moe_experts(args.experts, nullptr, context);
 }

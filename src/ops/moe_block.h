@@ -8,7 +8,8 @@
 
 namespace m2 {
 
-/// The parts in their order; each takes what those before it give. All outputs are written.
+/// The parts in their order; each takes what those before it give. The norm's output may stay
+/// unwritten: it is room for it.
 struct MoeBlockArgs {
   RmsNormArgs norm;
   MoeRouteArgs route;      // of the norm's output

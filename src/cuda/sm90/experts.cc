@@ -26,8 +26,9 @@ bool uniform(std::span<const ExpertWeights> experts) {
 
 class ExpertsCall {
  public:
-  ExpertsCall(const MoeExpertsArgs& args, Context& context)
+  ExpertsCall(const MoeExpertsArgs& args, const OperandRows* tokens, Context& context)
       : args_(args),
+        tokens_(tokens),
         context_(context),
         format_(format_of(args.experts.front().gate)),
         groups_(group_tokens(args, format_, context)),
@@ -43,8 +44,12 @@ class ExpertsCall {
     // One buffer for both operands: grown to the larger one at once, so that it stays where it is.
     OperandRows operand =
         operand_rows(rows, std::max(hidden_size_, inner_size_), format_, context_);
-    convert_tokens(args_.hidden_states, &groups_, static_cast<int>(args_.topk_ids.shape[1]),
-                   format_, operand, context_);
+    if (tokens_ != nullptr) {
+      copy_rows(*tokens_, args_, groups_, operand, context_);
+    } else {
+      convert_tokens(args_.hidden_states, &groups_, static_cast<int>(args_.topk_ids.shape[1]),
+                     format_, operand, context_);
+    }
     multiply(tables.gate_up, operand, hidden_size_, inner_size_, results, Output::kInner);
     void* down = results;
     OperandRows inner = operand;
@@ -74,6 +79,7 @@ class ExpertsCall {
   }
 
   const MoeExpertsArgs& args_;
+  const OperandRows* tokens_;  // [T, H] F8, or none
   Context& context_;
   Format format_;
   TokenRows groups_;
@@ -88,13 +94,34 @@ bool fits_experts(const MoeExpertsArgs& args, const Context& context) {
          args.activation == Activation::kSilu && !args.experts.empty() && uniform(args.experts);
 }
 
-void experts(const MoeExpertsArgs& args, Context& context) {
+void experts(const MoeExpertsArgs& args, const OperandRows* tokens, Context& context) {
   const std::int64_t num_tokens = args.hidden_states.shape[0];
   for (std::int64_t first = 0; first < num_tokens; first += kPassTokens) {
     const std::int64_t count = std::min(kPassTokens, num_tokens - first);
     const MoeExpertsArgs pass = tokens_of(args, first, count);
-    ExpertsCall(pass, context).run();
+    OperandRows rows = tokens == nullptr ? OperandRows{} : *tokens;
+    if (tokens != nullptr) {
+      rows.data = static_cast<char*>(rows.data) + first * args.hidden_states.shape[1];
+      rows.scales += first;
+    }
+    ExpertsCall(pass, tokens == nullptr ? nullptr : &rows, context).run();
   }
+}
+
+bool norms_into_experts(const MoeBlockArgs& args, const LinearArgs& gate, const Context& context) {
+  return fits_experts(args.experts, context) &&
+         format_of(args.experts.experts.front().gate) == Format::kF8 &&
+         gate.weight.dtype == DType::kF32 && fits_linears({&gate, 1}, context) &&
+         can_norm_rows(args.norm);
+}
+
+OperandRows norm_into_experts(const RmsNormArgs& norm, const LinearArgs& gate, Context& context) {
+  const TensorView& tokens = norm.input;
+  const OperandRows rows = {
+      .data = context.prefill.f8_tokens.get<char>(static_cast<std::size_t>(tokens.num_elements())),
+      .scales = context.prefill.f8_scales.get<float>(static_cast<std::size_t>(tokens.shape[0]))};
+  norm_linear_f8(norm, gate, rows, context);
+  return rows;
 }
 
 }  // namespace m2::cuda::sm90

@@ -73,6 +73,12 @@ struct TokenTile {
   std::int32_t half;  // tokens of a full half: see half_of()
 };
 
+/// Rows for a product.
+struct OperandRows {
+  void* data = nullptr;     // [rows, K]
+  float* scales = nullptr;  // [rows], but for BF16
+};
+
 constexpr int kMaxGemmParts = 4;
 
 /// Either experts, whose tokens lie in `tiles`, or up to four weights of the same tokens.

@@ -27,6 +27,19 @@ __device__ inline float largest_of_warp(float value) {
   return value;
 }
 
+// The largest of a group of threads, which is a warp or the block.
+template <int kGroup>
+__device__ float largest_of_group(float found) {
+  found = largest_of_warp(found);
+  if constexpr (kGroup > 32) {
+    __shared__ float scratch[kGroup / 32];
+    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = found;
+    __syncthreads();
+    for (const float other : scratch) found = fmaxf(found, other);
+  }
+  return found;
+}
+
 // A row, most or all of it in the registers of a group of threads.
 template <typename Input, int kHeld, int kGroup>
 class HeldRow {
@@ -73,14 +86,7 @@ class HeldRow {
   [[nodiscard]] __device__ float largest() const {
     float found = 0.0F;
     for_each([&](int, float4 x) { found = fmaxf(found, largest_of(x)); });
-    found = largest_of_warp(found);
-    if constexpr (kGroup > 32) {
-      __shared__ float scratch[kGroup / 32];
-      if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = found;
-      __syncthreads();
-      for (const float other : scratch) found = fmaxf(found, other);
-    }
-    return found;
+    return largest_of_group<kGroup>(found);
   }
 
  private:
@@ -90,6 +96,50 @@ class HeldRow {
   int quads_;
   std::int64_t first_;
   float4 held_[kHeld];
+};
+
+// A row of bf16, read in vectors of eight and kept packed.
+template <int kHeld, int kGroup>
+class PackedRow {
+ public:
+  __device__ PackedRow(const void* input, int cols, std::int64_t row)
+      : row_(static_cast<const uint4*>(input) + row * (cols / 8)), vectors_(cols / 8) {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const int vector = place() + i * kGroup;
+      held_[i] = vector < vectors_ ? row_[vector] : uint4{};
+    }
+  }
+
+  /// Calls use(vector, numbers) for the thread's vectors.
+  template <typename Use>
+  __device__ void for_each(const Use& use) const {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      const int vector = place() + i * kGroup;
+      if (vector < vectors_) use(vector, held_[i]);
+    }
+    for (int vector = place() + kHeld * kGroup; vector < vectors_; vector += kGroup) {
+      use(vector, row_[vector]);
+    }
+  }
+
+  [[nodiscard]] __device__ float largest() const {
+    __nv_bfloat162 found = {};
+    for_each([&](int, uint4 x) {
+      for (const std::uint32_t word : {x.x, x.y, x.z, x.w}) {
+        found = __hmax2(found, __habs2(reinterpret_cast<const __nv_bfloat162&>(word)));
+      }
+    });
+    return largest_of_group<kGroup>(fmaxf(__bfloat162float(found.x), __bfloat162float(found.y)));
+  }
+
+ private:
+  static __device__ int place() { return static_cast<int>(threadIdx.x) % kGroup; }
+
+  const uint4* row_;
+  int vectors_;
+  uint4 held_[kHeld];
 };
 
 }  // namespace m2::cuda::sm90

@@ -21,8 +21,9 @@ bool fits(const WeightView& weight) {
 
 class LinearsCall {
  public:
-  LinearsCall(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context)
-      : products_(products), norm_(norm), context_(context) {}
+  LinearsCall(std::span<const LinearArgs> products, const RmsNormArgs* norm, const OperandRows* f8,
+              Context& context)
+      : products_(products), norm_(norm), f8_(f8), context_(context) {}
 
   void run() {
     const LinearArgs& first = products_.front();
@@ -52,7 +53,7 @@ class LinearsCall {
     const bool norms =
         norm_ != nullptr && (split || format == Format::kF8) && can_norm_rows(*norm_);
     if (norms) {
-      return split ? norm_split_rows(*norm_, operand.data, context_)
+      return split ? norm_split_rows(*norm_, operand.data, f8_, context_)
                    : norm_tokens(*norm_, operand, context_);
     }
     if (norm_ != nullptr) rms_norm(*norm_, context_);
@@ -94,6 +95,7 @@ class LinearsCall {
 
   std::span<const LinearArgs> products_;
   const RmsNormArgs* norm_;
+  const OperandRows* f8_;  // for the norm's output, or none
   Context& context_;
   WeightView split_;  // of an F32 weight
 };
@@ -112,7 +114,12 @@ bool fits_linears(std::span<const LinearArgs> products, const Context& context) 
 }
 
 void linears(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context) {
-  LinearsCall(products, norm, context).run();
+  LinearsCall(products, norm, nullptr, context).run();
+}
+
+void norm_linear_f8(const RmsNormArgs& norm, const LinearArgs& args, const OperandRows& f8,
+                    Context& context) {
+  LinearsCall({&args, 1}, &norm, &f8, context).run();
 }
 
 }  // namespace m2::cuda::sm90

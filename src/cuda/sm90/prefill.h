@@ -5,7 +5,7 @@
 
 #include "cuda/sm90/tensor_maps.h"
 #include "ops/attention_block.h"
-#include "ops/moe_experts.h"
+#include "ops/moe_block.h"
 
 namespace m2::cuda {
 
@@ -23,6 +23,8 @@ struct Prefill {
   Workspace operands;            // tokens, then the rows between gate-up and down
   Workspace results;             // what gate-up gives, then what down gives
   Workspace scales;              // of the operands
+  Workspace f8_tokens;           // [T, H] of the experts
+  Workspace f8_scales;           // [T]
   Workspace weight_parts;        // bf16 parts of an F32 weight
   Workspace heads;               // bf16 rows of q, then of k and v
   Workspace attention_counters;  // [2] i32: see prefill_attention.cu
@@ -31,13 +33,24 @@ struct Prefill {
 /// Whether products of this many tokens are made here: the device has wgmma, the weights fit it,
 /// and there are more tokens than the row stream is made for.
 [[nodiscard]] bool fits_experts(const MoeExpertsArgs& args, const Context& context);
-void experts(const MoeExpertsArgs& args, Context& context);
+/// `tokens`, or none: F8 rows of args.hidden_states, which itself is not read then.
+void experts(const MoeExpertsArgs& args, const OperandRows* tokens, Context& context);
+/// Whether the experts of a block take F8 rows from the second norm. `gate`: the router's product.
+[[nodiscard]] bool norms_into_experts(const MoeBlockArgs& args, const LinearArgs& gate,
+                                      const Context& context);
+/// The norm and `gate`, the router's product; returns the rows for experts(). The norm's output
+/// stays unwritten.
+[[nodiscard]] OperandRows norm_into_experts(const RmsNormArgs& norm, const LinearArgs& gate,
+                                            Context& context);
 
 [[nodiscard]] bool fits_linears(std::span<const LinearArgs> products, const Context& context);
 /// `norm`, or none: gives the products' input. Its output may stay unwritten, but not where the
 /// weights are F32. Between the parts of an attention block inputs and outputs may be bf16; not
 /// those of F32 weights, nor outputs that accumulate.
 void linears(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context);
+/// A norm and the product of its output with F32 weights; that output itself goes to `f8` alone.
+void norm_linear_f8(const RmsNormArgs& norm, const LinearArgs& args, const OperandRows& f8,
+                    Context& context);
 
 /// Sequences with at most this many queries are left to the streaming kernel.
 constexpr int kFewQueries = 16;

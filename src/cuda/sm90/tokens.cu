@@ -10,10 +10,12 @@ namespace m2::cuda::sm90 {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kCopyThreads = 192;  // a row of 3,072 codes
 // Quads that a thread keeps: rows of up to 6,144 columns of a block or 1,536 of a warp are read
 // once. Where half as many will do, more rows are on their way together.
 constexpr int kMostHeld = 12;
 constexpr int kFewHeld = 6;
+constexpr int kHeldVectors = 6;  // of eight bf16: the same rows
 constexpr float kLargestE4M3 = 448.0F;
 
 struct Conversion {
@@ -32,39 +34,101 @@ struct Conversion {
   }
 };
 
+// What was written last is in the second cache, so blocks begin with the last rows.
+__device__ int row_of_block() { return static_cast<int>(gridDim.x - 1 - blockIdx.x); }
+
 // The row of a thread, which there may not be. Wide rows belong to a block, narrow ones of bf16 to
 // a warp.
 template <int kRowThreads>
 __device__ int row_of_thread() {
   constexpr int kRows = kThreads / kRowThreads;
-  return static_cast<int>(blockIdx.x) * kRows + static_cast<int>(threadIdx.x) / kRowThreads;
+  return row_of_block() * kRows + static_cast<int>(threadIdx.x) / kRowThreads;
 }
 
-// A row's largest number becomes the largest of the format.
-template <typename Input, int kHeld, int kRowThreads, bool kNorms>
-__global__ void __launch_bounds__(kThreads) convert_f8_kernel(Conversion args) {
-  begin_kernel();
-  const int from = row_of_thread<kRowThreads>();
-  if (from >= args.max_rows) return;
-  // Asked for before the number of rows is known.
-  HeldRow<Input, kHeld, kRowThreads> row(args.input, args.cols, from);
-  if (args.num_rows != nullptr && from >= *args.num_rows) return;
-  if constexpr (kNorms) row.norm(args.norm_weight, args.eps);
-  const float largest = fmaxf(row.largest(), 1e-30F);
-  const float scale = largest / kLargestE4M3;
-  const float inverse = kLargestE4M3 / largest;
-  row.for_each([&](int quad, float4 x) {
+struct F8Scale {
+  float scale;
+  float inverse;
+
+  // A row's largest number becomes the largest of the format.
+  __device__ explicit F8Scale(float largest) {
+    largest = fmaxf(largest, 1e-30F);
+    scale = largest / kLargestE4M3;
+    inverse = kLargestE4M3 / largest;
+  }
+  [[nodiscard]] __device__ std::uint32_t codes(float4 x) const {
     const auto low =
         __nv_cvt_float2_to_fp8x2({x.x * inverse, x.y * inverse}, __NV_SATFINITE, __NV_E4M3);
     const auto high =
         __nv_cvt_float2_to_fp8x2({x.z * inverse, x.w * inverse}, __NV_SATFINITE, __NV_E4M3);
-    const std::uint32_t codes = low | static_cast<std::uint32_t>(high) << 16U;
+    return low | static_cast<std::uint32_t>(high) << 16U;
+  }
+};
+
+// One block a row.
+template <int kHeld, bool kNorms>
+__global__ void __launch_bounds__(kThreads) convert_f8_kernel(Conversion args) {
+  begin_kernel();
+  const int from = row_of_block();
+  HeldRow<float, kHeld, kThreads> row(args.input, args.cols, from);
+  if constexpr (kNorms) row.norm(args.norm_weight, args.eps);
+  const F8Scale scale(row.largest());
+  row.for_each([&](int quad, float4 x) {
+    const std::uint32_t codes = scale.codes(x);
     for (int copy = 0; copy < args.copies; ++copy) {
       const std::int64_t to = args.destination(from, copy);
       static_cast<std::uint32_t*>(args.to.data)[to * (args.cols / 4) + quad] = codes;
-      if (quad == 0) args.to.scales[to] = scale;
+      if (quad == 0) args.to.scales[to] = scale.scale;
     }
   });
+}
+
+// Of bf16, to the same rows.
+template <int kRowThreads>
+__global__ void __launch_bounds__(kThreads) convert_packed_kernel(Conversion args) {
+  begin_kernel();
+  const int index = row_of_thread<kRowThreads>();
+  if (index >= args.max_rows) return;
+  // Asked for before the number of rows is known.
+  const PackedRow<kHeldVectors, kRowThreads> row(args.input, args.cols, index);
+  if (args.num_rows != nullptr && index >= *args.num_rows) return;
+  const F8Scale scale(row.largest());
+  auto* to = static_cast<uint2*>(args.to.data) + std::int64_t{index} * (args.cols / 8);
+  row.for_each([&](int vector, uint4 x) {
+    const auto quad = [&](std::uint32_t first, std::uint32_t second) {
+      const float2 low = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(first));
+      const float2 high = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(second));
+      return float4{low.x, low.y, high.x, high.y};
+    };
+    to[vector] = {scale.codes(quad(x.x, x.y)), scale.codes(quad(x.z, x.w))};
+    if (vector == 0) args.to.scales[index] = scale.scale;
+  });
+}
+
+struct RowCopy {
+  const uint4* from;    // [T, vectors]
+  const float* scales;  // [T]
+  int vectors;          // of a row
+  const std::int32_t* row_of_slot;
+  int top_k;
+  uint4* to;
+  float* to_scales;
+};
+
+// A block a token.
+__global__ void __launch_bounds__(kCopyThreads) copy_rows_kernel(RowCopy args) {
+  begin_kernel();
+  const std::int64_t token = row_of_block();
+  const float scale = args.scales[token];
+  const std::int32_t* rows = args.row_of_slot + token * args.top_k;
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int i = thread; i < args.top_k; i += kCopyThreads) args.to_scales[rows[i]] = scale;
+  for (int i = thread; i < args.vectors; i += kCopyThreads) {
+    const uint4 codes = args.from[token * args.vectors + i];
+#pragma unroll 8
+    for (int j = 0; j < args.top_k; ++j) {
+      args.to[std::int64_t{rows[j]} * args.vectors + i] = codes;
+    }
+  }
 }
 
 template <typename Input>
@@ -115,9 +179,11 @@ bool is_narrow(int cols) { return cols <= 4 * kFewHeld * kThreads; }
 
 template <typename Input, int kRowThreads>
 void convert_by(const Conversion& conversion, Format format, const Context& context) {
-  const bool few = kRowThreads == kThreads && is_narrow(conversion.cols);
-  const auto f8_kernel = few ? convert_f8_kernel<Input, kFewHeld, kRowThreads, false>
-                             : convert_f8_kernel<Input, kMostHeld, kRowThreads, false>;
+  auto f8_kernel = convert_packed_kernel<kRowThreads>;
+  if constexpr (sizeof(Input) == 4) {
+    f8_kernel = is_narrow(conversion.cols) ? convert_f8_kernel<kFewHeld, false>
+                                           : convert_f8_kernel<kMostHeld, false>;
+  }
   const auto kernel = format == Format::kF8     ? f8_kernel
                       : format == Format::kBF16 ? convert_bf16_kernel<Input>
                                                 : convert_f16_kernel<Input, kRowThreads>;
@@ -140,7 +206,8 @@ struct Split {
   bool weights;
   const float* norm_weight;  // [cols], or absent: rows are normed first
   float eps;
-  float4* normed;  // [rows, cols], of the norm
+  float4* normed;  // [rows, cols], of the norm, or absent
+  OperandRows f8;  // the same as F8, or absent
   uint2* to;       // [rows, 2 cols] bf16, of weights [rows, 3 cols]
 };
 
@@ -148,12 +215,13 @@ struct Split {
 template <int kHeld>
 __global__ void __launch_bounds__(kThreads) split_rows_kernel(Split args) {
   begin_kernel();
+  const std::int64_t index = row_of_block();
   const int quads = args.cols / 4;
-  HeldRow<float, kHeld, kThreads> held(args.input, args.cols, blockIdx.x);
+  HeldRow<float, kHeld, kThreads> held(args.input, args.cols, index);
   if (args.norm_weight != nullptr) held.norm(args.norm_weight, args.eps);
-  uint2* row = args.to + std::int64_t{blockIdx.x} * (args.weights ? 3 : 2) * quads;
+  uint2* row = args.to + index * (args.weights ? 3 : 2) * quads;
   held.for_each([&](int quad, float4 x) {
-    if (args.norm_weight != nullptr) args.normed[std::int64_t{blockIdx.x} * quads + quad] = x;
+    if (args.normed != nullptr) args.normed[index * quads + quad] = x;
     const float values[4] = {x.x, x.y, x.z, x.w};
     __nv_bfloat16 high[4];
     __nv_bfloat16 low[4];
@@ -168,6 +236,11 @@ __global__ void __launch_bounds__(kThreads) split_rows_kernel(Split args) {
     row[quads + quad] = args.weights ? upper : lower;
     if (args.weights) row[2 * quads + quad] = lower;
   });
+  if (args.f8.data == nullptr) return;
+  const F8Scale scale(held.largest());
+  auto* codes = static_cast<std::uint32_t*>(args.f8.data) + index * quads;
+  held.for_each([&](int quad, float4 x) { codes[quad] = scale.codes(x); });
+  if (threadIdx.x == 0) args.f8.scales[index] = scale.scale;
 }
 
 void split(const Split& args, std::int64_t num_rows, const Context& context) {
@@ -192,6 +265,19 @@ void convert_tokens(const TensorView& input, const TokenRows* groups, int top_k,
   convert<float>(conversion, format, context);
 }
 
+void copy_rows(const OperandRows& from, const MoeExpertsArgs& args, const TokenRows& groups,
+               const OperandRows& to, const Context& context) {
+  launch_kernel(context, copy_rows_kernel, static_cast<unsigned>(args.topk_ids.shape[0]),
+                kCopyThreads, 0,
+                {.from = static_cast<const uint4*>(from.data),
+                 .scales = from.scales,
+                 .vectors = static_cast<int>(args.hidden_states.shape[1] / 16),
+                 .row_of_slot = groups.row_of_slot,
+                 .top_k = static_cast<int>(args.topk_ids.shape[1]),
+                 .to = static_cast<uint4*>(to.data),
+                 .to_scales = to.scales});
+}
+
 bool can_norm_rows(const RmsNormArgs& norm) {
   return norm.input.shape[1] <= 4 * kMostHeld * kThreads && is_aligned(norm.input.data) &&
          is_aligned(norm.weight.data) && is_aligned(norm.output.data);
@@ -200,8 +286,8 @@ bool can_norm_rows(const RmsNormArgs& norm) {
 void norm_tokens(const RmsNormArgs& norm, const OperandRows& to, const Context& context) {
   const std::int64_t num_tokens = norm.input.shape[0];
   const auto kernel = is_narrow(static_cast<int>(norm.input.shape[1]))
-                          ? convert_f8_kernel<float, kFewHeld, kThreads, true>
-                          : convert_f8_kernel<float, kMostHeld, kThreads, true>;
+                          ? convert_f8_kernel<kFewHeld, true>
+                          : convert_f8_kernel<kMostHeld, true>;
   launch_kernel(context, kernel, static_cast<unsigned>(num_tokens), kThreads, 0,
                 {.input = norm.input.data,
                  .norm_weight = norm.weight.as<float>(),
@@ -235,17 +321,20 @@ void split_rows(const float* input, std::int64_t num_rows, int cols, bool weight
          .norm_weight = nullptr,
          .eps = 0.0F,
          .normed = nullptr,
+         .f8 = {},
          .to = static_cast<uint2*>(to)},
         num_rows, context);
 }
 
-void norm_split_rows(const RmsNormArgs& norm, void* to, const Context& context) {
+void norm_split_rows(const RmsNormArgs& norm, void* to, const OperandRows* f8,
+                     const Context& context) {
   split({.input = norm.input.as<float>(),
          .cols = static_cast<int>(norm.input.shape[1]),
          .weights = false,
          .norm_weight = norm.weight.as<float>(),
          .eps = norm.eps,
-         .normed = static_cast<float4*>(norm.output.data),
+         .normed = f8 == nullptr ? static_cast<float4*>(norm.output.data) : nullptr,
+         .f8 = f8 == nullptr ? OperandRows{} : *f8,
          .to = static_cast<uint2*>(to)},
         norm.input.shape[0], context);
 }

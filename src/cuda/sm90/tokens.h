@@ -19,22 +19,20 @@ struct TokenRows {
 
 [[nodiscard]] TokenRows group_tokens(const MoeExpertsArgs& args, Format format, Context& context);
 
-/// Rows for a product, in the buffers of the context.
-struct OperandRows {
-  void* data;     // [rows, K]
-  float* scales;  // [rows], but for BF16
-};
-
 /// Row t of the input to row t, or to those of its K slots.
 void convert_tokens(const TensorView& input,  // [T, K] f32 or bf16
                     const TokenRows* groups, int top_k, Format format, const OperandRows& to,
                     const Context& context);
+/// F8 rows [T, H] to the rows of their K slots.
+void copy_rows(const OperandRows& from, const MoeExpertsArgs& args, const TokenRows& groups,
+               const OperandRows& to, const Context& context);
 /// Whether rows can be normed by the two functions below.
 [[nodiscard]] bool can_norm_rows(const RmsNormArgs& norm);
 /// rms_norm and the conversion of its output to F8, which itself is not written.
 void norm_tokens(const RmsNormArgs& norm, const OperandRows& to, const Context& context);
-/// rms_norm and split_rows of its output.
-void norm_split_rows(const RmsNormArgs& norm, void* to, const Context& context);
+/// rms_norm and split_rows of its output, which itself goes to `f8` where there is that.
+void norm_split_rows(const RmsNormArgs& norm, void* to, const OperandRows* f8,
+                     const Context& context);
 /// The rows of `groups`, in place.
 void convert_inner(const void* input,  // [rows, cols] bf16
                    int cols, const TokenRows& groups, Format format, const OperandRows& to,

@@ -34,7 +34,10 @@ __device__ inline std::uint32_t transpose(std::uint32_t pair) {
 
 // exp2 of scores relative to the largest one, where that may be -inf.
 __device__ inline float weight_of(float score, float largest) {
-  return exp2f(score - (largest == -INFINITY ? 0.0F : largest));
+  const float power = score - (largest == -INFINITY ? 0.0F : largest);
+  float weight;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(weight) : "f"(power));
+  return weight;
 }
 
 // Where a block's rows come from.
@@ -126,31 +129,38 @@ struct Ranges {
   int end[kTiles][2];
 };
 
-// The scores of sixteen keys for eight rows, in units of log2, where a lane's two rows have their
-// scales.
-template <DType kType, int kHeadDim>
-__device__ void score_keys(const KeyValues<kType, kHeadDim>& cached, const SplitQuad* quads,
-                           int num_rows, int first_row, const float (&scales)[2],
-                           float (&scores)[4]) {
+// The products of sixteen keys with eight rows, in kChains chains that hide each other's latency.
+template <DType kType, int kHeadDim, int kChains>
+__device__ void multiply_keys(const KeyValues<kType, kHeadDim>& cached, const SplitQuad* quads,
+                              int num_rows, int first_row, float (&products)[4]) {
   constexpr int kSteps = kVectorSteps<kType>;
-  float low[4] = {};  // two chains hide each other's latency
-#pragma unroll
-  for (int i = 0; i < 4; ++i) scores[i] = 0.0F;
+  constexpr bool kBf16 = kIsBf16<kType>;
+  float sums[kChains][4] = {};
   const int lane = threadIdx.x % 32;
 #pragma unroll
   for (int step = 0; step < kHeadDim / 16; ++step) {
     const SplitQuad q = quads[(step * num_rows + first_row + lane / 4) * 4 + lane % 4];
     const WeightPairs upper = weight_pairs<kType>(cached.upper_keys[step / kSteps], step % kSteps);
     const WeightPairs lower = weight_pairs<kType>(cached.lower_keys[step / kSteps], step % kSteps);
-    if constexpr (kType == DType::kBF16) {
-      mma<true>(scores, upper, lower, q.high);
-      mma<true>(low, upper, lower, q.low);
-    } else {
-      mma<false>(step % 2 == 0 ? scores : low, upper, lower, q.high);
-    }
+    const int chain = kBf16 ? step % (kChains / 2) * 2 : step % kChains;
+    mma<kBf16>(sums[chain], upper, lower, q.high);
+    if constexpr (kBf16) mma<kBf16>(sums[chain + 1], upper, lower, q.low);
   }
 #pragma unroll
-  for (int i = 0; i < 4; ++i) scores[i] = (scores[i] + low[i]) * scales[i % 2];
+  for (int i = 0; i < 4; ++i) {
+    products[i] = sums[0][i] + sums[1][i];
+    if constexpr (kChains == 4) products[i] += sums[2][i] + sums[3][i];
+  }
+}
+
+// Their scores, in units of log2, where a lane's two rows have their scales.
+template <DType kType, int kHeadDim>
+__device__ void score_keys(const KeyValues<kType, kHeadDim>& cached, const SplitQuad* quads,
+                           int num_rows, int first_row, const float (&scales)[2],
+                           float (&scores)[4]) {
+  multiply_keys<kType, kHeadDim, 2>(cached, quads, num_rows, first_row, scores);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) scores[i] *= scales[i % 2];
 }
 
 // Dimensions of accumulator i of a lane: this one and the next.

@@ -14,6 +14,7 @@ struct Case {
   std::int64_t hidden_size, num_heads, num_kv_heads;
   KvFormat format = KvFormat::kBF16;
   DType dtype = DType::kF8E4M3;
+  std::int32_t begin = 0;  // keys before it are hidden
 };
 
 class CudaAttentionBlock : public test::DeviceTest {
@@ -70,7 +71,7 @@ class CudaAttentionBlock : public test::DeviceTest {
             .slots = table(slots, {tokens}),
             .cu_seqlens = table(starts, {tokens + 1}),
             .context_lens = table(c.context_lens, {tokens}),
-            .begin = table(std::vector<std::int32_t>(slots.size(), 0), {tokens}),
+            .begin = table(std::vector<std::int32_t>(slots.size(), c.begin), {tokens}),
             .end = table(c.context_lens, {tokens}),
             .tables = table(tables, {tokens, max_blocks}),
             .max_blocks = max_blocks};
@@ -147,6 +148,30 @@ class CudaAttentionBlock : public test::DeviceTest {
       ASSERT_NEAR(got.as<float>()[i], want.as<float>()[i], norm * epsilon) << "element " << i;
     }
   }
+  void compare(const Case& c, unsigned seed) {
+    SCOPED_TRACE(testing::Message() << c.context_lens.size() << " sequences, first context "
+                                    << c.context_lens[0] << ", width " << c.hidden_size);
+    Random random(seed);
+    const auto tokens = std::ssize(c.context_lens);
+    const Layer layer = make_layer(c, random);
+    const Tensor residual = random.tensor({tokens, c.hidden_size}, 3.0F);
+    const Tensor cached =
+        random.tensor({tokens * layer.max_blocks * kBlockSize, c.num_kv_heads * kHeadDim});
+    State apart = make_state(c, layer, residual, cached);
+    const AttentionBlockArgs parts = arguments(c, layer, apart);
+    backend_->norm_linears(parts.norm, parts.projections);
+    backend_->qk_norm_rope_append(parts.rotate, parts.append);
+    backend_->attention(parts.attention);
+    backend_->linear(parts.output);
+    for (int repeat = 0; repeat < 2; ++repeat) {  // it leaves nothing behind
+      State whole = make_state(c, layer, residual, cached);
+      backend_->attention_block(arguments(c, layer, whole));
+      expect_near(whole.residual, apart.residual, c.format == KvFormat::kF8E4M3 ? 0x1p-6 : 0x1p-9);
+      expect_same_cache(whole.keys, apart.keys);
+      expect_same_cache(whole.values, apart.values);
+    }
+  }
+
   // The parts of the cache that the step must not touch are the same bits, the others nearly.
   void expect_same_cache(const Tensor& device, const Tensor& expected) {
     const Tensor got = to_host(device);
@@ -158,6 +183,27 @@ class CudaAttentionBlock : public test::DeviceTest {
     EXPECT_LE(different, want.view().num_bytes() / 500);
   }
 };
+
+// Batches whose heads have six parts to one, with contexts that leave parts and warps without
+// keys, of one key to what the kernel takes, and keys at the beginning hidden.
+TEST_F(CudaAttentionBlock, AgreesInEveryBatch) {
+  std::mt19937 random(71);
+  for (const std::size_t sequences : {1, 2, 3, 4, 5, 6, 8, 11, 16}) {
+    for (const std::int32_t most : {60, 300, 4064}) {
+      if (most > 300 && sequences > 1) continue;
+      Case c = {{}, 256, 48, 8};
+      for (std::size_t s = 0; s < sequences; ++s) {
+        c.context_lens.push_back(static_cast<std::int32_t>(1 + random() % most));
+      }
+      c.format = random() % 2 == 0 ? KvFormat::kBF16 : KvFormat::kF8E4M3;
+      if (random() % 2 == 0) {
+        c.begin = static_cast<std::int32_t>(random()) & 63;
+        for (std::int32_t& len : c.context_lens) len = std::max(len, c.begin + 1);
+      }
+      compare(c, static_cast<unsigned>(random()));
+    }
+  }
+}
 
 // One and several sequences, contexts of one key and of more than the warps of all blocks take at
 // once, heads that fill a group of eight or not, and some cases that take the parts' own ways.
@@ -175,29 +221,7 @@ TEST_F(CudaAttentionBlock, AgreesWithItsParts) {
       {{30, 20, 10, 9, 8, 7, 6, 5, 4}, 512, 4, 2},
   };
   unsigned seed = 60;
-  for (const Case& c : cases) {
-    SCOPED_TRACE(testing::Message() << c.context_lens.size() << " sequences, first context "
-                                    << c.context_lens[0] << ", width " << c.hidden_size);
-    Random random(++seed);
-    const auto tokens = std::ssize(c.context_lens);
-    const Layer layer = make_layer(c, random);
-    const Tensor residual = random.tensor({tokens, c.hidden_size}, 3.0F);
-    const Tensor cached =
-        random.tensor({tokens * layer.max_blocks * kBlockSize, c.num_kv_heads * kHeadDim});
-    State apart = make_state(c, layer, residual, cached);
-    const AttentionBlockArgs parts = arguments(c, layer, apart);
-    backend_->norm_linears(parts.norm, parts.projections);
-    backend_->qk_norm_rope_append(parts.rotate, parts.append);
-    backend_->attention(parts.attention);
-    backend_->linear(parts.output);
-    for (int repeat = 0; repeat < 3; ++repeat) {  // it leaves its counters as they were
-      State whole = make_state(c, layer, residual, cached);
-      backend_->attention_block(arguments(c, layer, whole));
-      expect_near(whole.residual, apart.residual, c.format == KvFormat::kF8E4M3 ? 0x1p-6 : 0x1p-9);
-      expect_same_cache(whole.keys, apart.keys);
-      expect_same_cache(whole.values, apart.values);
-    }
-  }
+  for (const Case& c : cases) compare(c, ++seed);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What the operations of the CUDA backend share, and their entry points.
 #pragma once
 
+#include <map>
 #include <span>
 
 #include "cuda/expert_tables.h"
@@ -37,6 +38,7 @@ struct Context {
   ExpertGroups groups;
   Workspace expert_inner;        // [T * K, I] f32
   Workspace expert_down;         // [T * K, H] f32
+  std::map<std::size_t, Workspace> marked_values;  // by their number: see marked_values.cuh
   Workspace attention_partials;  // see attention.cu
   Workspace attention_counters;
   Workspace widened;       // an int8 matrix as BF16

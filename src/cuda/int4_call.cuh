@@ -2,8 +2,10 @@
 #pragma once
 
 #include "cuda/expert_halves.cuh"
+#include "cuda/few_tokens_route.h"
 #include "cuda/int4_groups.cuh"
 #include "cuda/int4_stream.cuh"
+#include "cuda/marked_values.cuh"
 
 namespace m2::cuda {
 
@@ -11,14 +13,19 @@ namespace m2::cuda {
 struct Int4Plan {
   int sets = 0;   // of tokens that a block holds; 0: not even one fits
   int slots = 0;  // of a ring
+  // Of one token:
+  int given = 0;       // tiles of gate and up that a block need not claim
+  int down_tiles = 0;  // eights of rows in a stage
+  int in_flight = 0;   // stages on their way
   int num_bytes = 0;
 };
 
 struct Int4Experts {
   const float* hidden_states;     // [T, H]
   const ExpertPointers* experts;  // [E]
-  const std::int32_t* topk_ids;   // [T, K]
-  const float* topk_weights;      // [T, K]
+  std::int32_t* topk_ids;         // [T, K]
+  float* topk_weights;            // [T, K]
+  RouterScores scores;            // of one token whose experts are still to be chosen, or null
   GroupSizes sizes;
   Int4Shape gate;  // [I, H]
   Int4Shape down;  // [H, I]
@@ -27,6 +34,7 @@ struct Int4Experts {
   float* output;  // [T * K, H]; of one token: [H], to add to
   int top_k;
   UnitCounter* counters[2];  // of gate and up, where `done` blocks have ended, and of down
+  MarkRound* round;          // of one token, with `inner`
   Int4Plan plan;
 };
 

@@ -64,17 +64,31 @@ void start(Kernel kernel, int threads, const Int4Experts& args, const Context& c
 
 // False where a stage does not fit, or there are more experts than lanes.
 template <int kGroup>
-bool one_token(const MoeExpertsArgs& call, Int4Experts args, const Context& context) {
+bool one_token(const MoeExpertsArgs& call, const RouterScores* scores, Int4Experts args,
+               Context& context) {
   using Kernel = Int4OneToken<kGroup>;
-  // With more, fewer tiles are left to be claimed (H200, one token: 22.5 us with four, 23.6 with
-  // seven).
-  constexpr int kMostSlots = 4;
-  constexpr int kLanes = 32;
+  constexpr int kMostSlots = 4;  // more make no difference (H200)
+  constexpr int kInFlight = 2;   // stages: see int4_one_token.cuh
+  constexpr int kGiven = 8;
+  const int row_tiles = args.down.rows / kUnitRows;
   args.output = call.output.as<float>();
-  args.plan = plan_with(1, kMostSlots, context, [&](const Int4Plan& plan) {
-    return Kernel::num_bytes(args, plan, context.num_sms);
-  });
-  if (args.plan.slots == 0 || args.top_k > kLanes) return false;
+  int tiles = std::min(Kernel::kStageTiles, (row_tiles + context.num_sms - 1) / context.num_sms);
+  for (; tiles > 0 && args.plan.slots == 0; --tiles) {
+    args.plan.down_tiles = tiles;
+    const Int4Plan fitted = plan_with(1, kMostSlots, context, [&](const Int4Plan& plan) {
+      return Kernel::num_bytes(args, plan, context.num_sms);
+    });
+    args.plan.slots = fitted.slots;
+    args.plan.num_bytes = fitted.num_bytes;
+  }
+  if (args.plan.slots == 0 || args.top_k > ChoiceBarriers::kMaxChoices) return false;
+  args.plan.given = kGiven;
+  args.plan.in_flight = std::min(kInFlight, args.plan.slots);
+  if (scores != nullptr) args.scores = *scores;
+  const MarkedValues inner = marked_values(
+      static_cast<std::size_t>(args.top_k) * static_cast<std::size_t>(args.gate.rows), context);
+  args.inner = inner.values;
+  args.round = inner.round;
   start(int4_one_token_kernel<kGroup>, Kernel::kThreads, args, context);
   return true;
 }
@@ -98,7 +112,7 @@ bool several_tokens(const MoeExpertsArgs& call, Int4Experts args, Context& conte
 }
 
 template <int kGroup>
-bool run(const MoeExpertsArgs& call, Context& context) {
+bool run(const MoeExpertsArgs& call, const RouterScores* scores, Context& context) {
   const auto num_slots = static_cast<std::size_t>(call.topk_ids.num_elements());
   const Int4Shape gate = shape_of(call.experts.front().gate);
   const Int4Experts args = {
@@ -106,6 +120,7 @@ bool run(const MoeExpertsArgs& call, Context& context) {
       .experts = context.expert_tables.find(call.experts, context.stream),
       .topk_ids = call.topk_ids.as<std::int32_t>(),
       .topk_weights = call.topk_weights.as<float>(),
+      .scores = {},
       .sizes = {.num_experts = static_cast<int>(call.experts.size()),
                 .num_slots = static_cast<int>(num_slots),
                 .tokens_per_tile = 0},
@@ -116,23 +131,26 @@ bool run(const MoeExpertsArgs& call, Context& context) {
       .output = nullptr,
       .top_k = static_cast<int>(call.topk_ids.shape[1]),
       .counters = {next_counter(context), next_counter(context)},
+      .round = nullptr,
       .plan = {}};
   const bool is_one = call.hidden_states.shape[0] == 1;
-  return (is_one && one_token<kGroup>(call, args, context)) ||
-         several_tokens<kGroup>(call, args, context);
+  if (is_one && one_token<kGroup>(call, scores, args, context)) return true;
+  if (scores != nullptr) choose_by_scores(*scores, call.topk_ids, call.topk_weights, context);
+  return several_tokens<kGroup>(call, args, context);
 }
 
 // As many tokens at a time as fit.
 template <int kGroup>
-void run_passes(const MoeExpertsArgs& args, std::int64_t most, Context& context) {
+void run_passes(const MoeExpertsArgs& args, const RouterScores* scores, std::int64_t most,
+                Context& context) {
   const std::int64_t num_tokens = args.hidden_states.shape[0];
   for (std::int64_t first = 0; first < num_tokens; first += most) {
     const MoeExpertsArgs pass = tokens_of(args, first, std::min(most, num_tokens - first));
-    if (run<kGroup>(pass, context)) continue;
+    if (run<kGroup>(pass, scores, context)) continue;
     M2_REQUIRE(ErrorCode::kUnsupported, most > 1, "cuda: moe_experts: rows of ",
                std::max(args.experts.front().gate.cols, args.experts.front().down.cols),
                " activations do not fit a multiprocessor beside int4 weights");
-    run_passes<kGroup>(pass, most / 2, context);
+    run_passes<kGroup>(pass, nullptr, most / 2, context);
   }
 }
 
@@ -145,9 +163,8 @@ bool has_int4_experts(const MoeExpertsArgs& args) {
 void int4_experts(const MoeExpertsArgs& args, const RouterScores* scores, Context& context) {
   M2_REQUIRE(ErrorCode::kUnsupported, context.has_bulk_copies,
              "cuda: moe_experts: int4 weights need a device of compute capability 9 or later");
-  if (scores != nullptr) choose_by_scores(*scores, args.topk_ids, args.topk_weights, context);
   for_int4_group(args.experts.front().gate,
-                 [&](auto group) { run_passes<group()>(args, kPassTokens, context); });
+                 [&](auto group) { run_passes<group()>(args, scores, kPassTokens, context); });
   check_launch("moe_experts: int4");
 }
 

@@ -1,43 +1,59 @@
 // The experts of one token with int4 weights, in one kernel: gate and up, then down.
 //
-// All multiplying warps of a block share a tile of rows, each over its own units of 128 columns: a
-// block takes tiles one by one, and those that get more of a saturated memory take more. One warp
-// asks for weights, as far ahead as a ring of stages allows; one adds up the others' sums and
-// writes the results.
+// Two teams of warps take stages of weights in turns, tiles of gate and up or rows of down of one
+// expert; a warp has its own units of 128 columns. Tiles of gate and up follow the experts; a block
+// takes them one by one, and those that get more of a saturated memory take more. Of down a block
+// has rows of its own, whose sums stay in registers over the experts. The inner values of an expert
+// are there long before its turn, but for the last one's: helping warps wait for them and bring
+// them into shared memory as operands. One warp asks for weights; one adds up the others' sums of
+// gate and up.
+//
+// No more is asked for at a time than memory needs to be busy: small reads of a multiprocessor wait
+// behind its weights (H200: 18.1 us with 50 KB, 18.3 with 76, more than 20 with 25).
 #pragma once
 
-#include "cuda/int4_call.cuh"
-#include "cuda/int4_one_token_ring.cuh"
-#include "cuda/weight_ring.cuh"
+#include "cuda/int4_one_token_asker.cuh"
+#include "cuda/marked_values.cuh"
 
 namespace m2::cuda {
 
 template <int kGroup>
 class Int4OneToken {
  public:
-  static constexpr int kWarps = 12;  // that multiply
-  static constexpr int kThreads = 32 * (kWarps + 2);
-  using Tokens = Int4Tokens<kWarps>;
-  using Ring = OneTokenRing<kWarps>;
+  static constexpr int kWarps = 8;  // that multiply
+  static constexpr int kTeams = 2;
+  static constexpr int kHelpers = 4;
+  static constexpr int kHelperTeams = 2;
+  static constexpr int kStageTiles = 4;  // of down's rows, at most
+  static constexpr int kThreads = 32 * (kWarps + 2 + kHelpers);
+  using Token = Int4Tokens<kWarps, 1>;
+  using Inner = Int4Tokens<kHelpers, 1>;
+  using Ring = OneTokenRing<kWarps, kTeams>;
 
+  /// Of gate and up a stage is a tile, of down up to kStageTiles eights of rows.
   __host__ __device__ static int slot_bytes(const Int4Experts& args) {
     const int gate_up = 2 * args.gate.template eight_rows<kGroup>();
-    const int down = kSetTokens * args.down.template eight_rows<kGroup>();
+    const int down = args.plan.down_tiles * args.down.template eight_rows<kGroup>();
     return gate_up > down ? gate_up : down;
   }
   /// Of shared memory, with plan.slots; `blocks` share the rows.
   static int num_bytes(const Int4Experts& args, const Int4Plan& plan, int blocks) {
-    return Ring::num_bytes(plan.slots, slot_bytes(args)) + token_bytes(args) +
+    return ChoiceBarriers::kBytes + Ring::num_bytes(plan.slots, slot_bytes(args)) +
+           token_bytes(args) + inner_bytes(args) +
            args.sizes.num_experts * static_cast<int>(sizeof(ExpertMatrices)) +
            small_floats(args, blocks) * static_cast<int>(sizeof(float));
   }
 
   __device__ Int4OneToken(char* shared, const Int4Experts& args)
       : args_(args),
-        ring_(shared, args.plan.slots, slot_bytes(args)),
-        token_memory_(shared + Ring::num_bytes(args.plan.slots, slot_bytes(args))),
-        experts_(reinterpret_cast<ExpertMatrices*>(token_memory_ + token_bytes(args))),
-        weights_(reinterpret_cast<float*>(experts_ + args.sizes.num_experts)),
+        choices_(shared, args.top_k, kTeamHelpers),
+        ring_(shared + ChoiceBarriers::kBytes, args.plan.slots, slot_bytes(args)),
+        token_memory_(shared + ChoiceBarriers::kBytes +
+                      Ring::num_bytes(args.plan.slots, slot_bytes(args))),
+        inner_memory_(token_memory_ + token_bytes(args)),
+        experts_(reinterpret_cast<ExpertMatrices*>(inner_memory_ + inner_bytes(args))),
+        row_sums_(reinterpret_cast<float*>(experts_ + args.sizes.num_experts)),
+        weights_(row_sums_ + kWarps * kStageRows),
         before_(weights_ + args.top_k),
         down_(share_of(args.down.rows / kUnitRows, static_cast<int>(blockIdx.x),
                        static_cast<int>(gridDim.x))) {}
@@ -51,221 +67,249 @@ class Int4OneToken {
     if (warp() < kWarps) {
       multiply();
     } else if (warp() == kWarps) {
-      ask();
-    } else {
+      OneTokenAsker<kGroup, Ring>(args_, ring_, choices_, down_).run(experts_);
+    } else if (warp() == kWarps + 1) {
       add();
+    } else {
+      help();
     }
   }
 
  private:
-  __host__ __device__ static int num_sets(const Int4Experts& args) {
-    return (args.top_k + kSetTokens - 1) / kSetTokens;
-  }
+  static constexpr int kTeamHelpers = kHelpers / kHelperTeams;
+  static constexpr int kBatch = 6;  // units that a helper reads together
+  static constexpr int kStageRows = kStageTiles * kUnitRows;
+
   __host__ __device__ static int token_bytes(const Int4Experts& args) {
-    const int gate_up = Tokens::num_bytes(args.gate.units(), 1);
-    const int down = Tokens::num_bytes(args.down.units(), num_sets(args));
-    return gate_up > down ? gate_up : down;
+    return Token::num_bytes(args.gate.units(), 1);
   }
-  // The router's weights, and what a block has of the output before.
+  __host__ __device__ static int inner_bytes(const Int4Experts& args) {
+    return Inner::num_bytes(args.down.units(), args.top_k);
+  }
+  // The warps' sums of rows, the router's weights, and what a block has of the output before.
   __host__ __device__ static int small_floats(const Int4Experts& args, int blocks) {
-    return args.top_k + (args.down.rows / kUnitRows + blocks - 1) / blocks * kUnitRows;
+    return kWarps * kStageRows + args.top_k +
+           (args.down.rows / kUnitRows + blocks - 1) / blocks * kUnitRows;
   }
 
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
-  [[nodiscard]] __device__ int gate_row_tiles() const { return args_.gate.rows / kUnitRows; }
   /// Of the warps that multiply.
   __device__ static void sync_multiplying() {
     asm volatile("bar.sync 1, %0;" ::"n"(32 * kWarps) : "memory");
-  }
-  /// Theirs and the adding warp's: all blocks' inner values are written.
-  __device__ static void sync_met() {
-    asm volatile("bar.sync 2, %0;" ::"n"(32 * (kWarps + 1)) : "memory");
-  }
-
-  // ---- the warp that asks
-
-  __device__ void ask() {
-    // The token's experts, each in a lane.
-    const ExpertMatrices own = experts_[args_.topk_ids[min(lane(), args_.top_k - 1)]];
-    ask_gate_up(own);
-    for (int rows = down_.begin; rows < down_.end; ++rows) {
-      for (int set = 0; set < num_sets(args_); ++set) ask_down(own, rows, set);
-    }
-  }
-
-  // A block's first tiles are given, as many as it has stages; it claims the others. Two claims are
-  // on their way while a tile is asked for.
-  __device__ void ask_gate_up(const ExpertMatrices& own) {
-    const int num_tiles = args_.top_k * gate_row_tiles();
-    const auto blocks = static_cast<int>(gridDim.x);
-    const int given = min(args_.plan.slots, num_tiles / blocks);
-    const auto tile_at = [&](int i) {  // what lane 0 finds counts
-      if (i < given) return static_cast<int>(blockIdx.x) * given + i;
-      return given * blocks + (lane() == 0 ? atomicAdd(&args_.counters[0]->claimed, 1) : 0);
-    };
-    int tile = __shfl_sync(kAllLanes, tile_at(0), 0);
-    int second = tile_at(1);
-    int third = tile_at(2);
-    if (tile >= num_tiles) return ring_.push_none();
-    for (int i = 3; tile < num_tiles; ++i) {
-      const int next = __shfl_sync(kAllLanes, second, 0);
-      second = third;
-      if (next < num_tiles) third = tile_at(i);
-      ask_tile(own, tile, next >= num_tiles);
-      tile = next;
-    }
-  }
-
-  __device__ void ask_tile(const ExpertMatrices& own, int tile, bool last) {
-    const UnitPosition position(tile, gate_row_tiles());
-    const int bytes = args_.gate.template eight_rows<kGroup>();
-    const char* gate = from_lane(own.gate, position.outer);
-    const char* up = from_lane(own.up, position.outer);
-    ring_.push({tile, last ? 1 : 0}, 2,
-               (lane() == 0 ? gate : up) + std::int64_t{position.inner} * bytes, bytes);
-  }
-  __device__ void ask_down(const ExpertMatrices& own, int rows, int set) {
-    const int bytes = args_.down.template eight_rows<kGroup>();
-    const int choice = min(set * kSetTokens + lane() % kSetTokens, args_.top_k - 1);
-    ring_.push({rows, 0}, kSetTokens, from_lane(own.down, choice) + std::int64_t{rows} * bytes,
-               bytes);
-  }
-  __device__ static const char* from_lane(const char* pointer, int source) {
-    return reinterpret_cast<const char*>(
-        __shfl_sync(kAllLanes, reinterpret_cast<unsigned long long>(pointer), source));
   }
 
   // ---- the warps that multiply
 
   __device__ void multiply() {
-    const Tokens token(token_memory_, args_.gate.units());
-    load_small();
+    const Token token(token_memory_, args_.gate.units());
+    const Inner inner(inner_memory_, args_.down.units());
     token.fill([&](int) { return args_.hidden_states; }, 1, [] {});
     sync_multiplying();
-    gate_up(token);
-    sync_met();
-    const Tokens inner(token_memory_, args_.down.units());
-    inner.fill([&](int i) { return args_.inner + std::int64_t{i} * args_.down.cols; }, args_.top_k,
-               [] {});
-    sync_multiplying();
-    for (int rows = down_.begin; rows < down_.end; ++rows) down(inner);
-  }
-
-  // What would later wait behind the weights.
-  __device__ void load_small() const {
-    const auto thread = static_cast<int>(threadIdx.x);
-    for (int i = thread; i < args_.top_k; i += 32 * kWarps) weights_[i] = args_.topk_weights[i];
-    const int num_rows = (down_.end - down_.begin) * kUnitRows;
-    // By the last warps: each of the first waits for something already.
-    for (int i = 32 * kWarps - 1 - thread; i < num_rows; i += 32 * kWarps) {
-      before_[i] = args_.output[down_.begin * kUnitRows + i];
-    }
-  }
-
-  __device__ void gate_up(const Tokens& token) {
-    const int half_bytes = args_.gate.template eight_rows<kGroup>();
+    ring_.join_team();
+    float sums[kStageTiles] = {};
+    int begin = down_.begin;
     bool last = false;
     while (!last) {
-      float sums[2] = {};
       const OneTokenStage stage = ring_.wait();
-      last = stage.last != 0;
-      if (stage.tile >= 0) {
-        for (int unit = warp(); unit < args_.gate.units(); unit += 2 * kWarps) {
-          const std::uint32_t upper = ring_.slot() + unit * kUnitBytes<kGroup>;
-          const auto add = [&](int, int half, float sum) { sums[half] += sum; };
-          if (unit + kWarps < args_.gate.units()) {
-            constexpr int kStep = kWarps * kUnitBytes<kGroup>;
-            UnitPair<kGroup> pairs[2];
-            pairs[0].load(upper, upper + half_bytes);
-            pairs[1].load(upper + kStep, upper + kStep + half_bytes);
-            const SetOperands operands[2] = {token.load(0, unit), token.load(0, unit + kWarps)};
-            UnitPair<kGroup>::multiply(pairs, operands, add);
-          } else {
-            UnitPair<kGroup> pairs[1];
-            pairs[0].load(upper, upper + half_bytes);
-            const SetOperands operands[1] = {token.load(0, unit)};
-            UnitPair<kGroup>::multiply(pairs, operands, add);
-          }
-        }
+      if (stage.kind == StageKind::kGateUp) {
+        gate_up(stage, token);
+      } else if (stage.kind == StageKind::kDown) {
+        down(stage.index, min(args_.plan.down_tiles, down_.end - begin), inner, sums);
+      } else {
+        last = stage.last != 0;
+        ring_.release();
+        const int tiles = min(args_.plan.down_tiles, down_.end - begin);
+        add_rows(begin, tiles, sums);
+        begin += tiles;
       }
-      ring_.release();
-      ring_.leave(stage, [&](float* to) {
-        if (lane() % 4 != 0) return;
-        to[lane() / 4] = sums[0];
-        to[kUnitRows + lane() / 4] = sums[1];
-      });
     }
   }
 
-  // Eight rows of all experts. The inner rows of a set of experts are the tokens of a product; of
-  // its sums those of an expert with its own row count: lane % 4 is the expert of the set, in the
-  // upper rows of a pair if it is even.
-  __device__ void down(const Tokens& inner) {
-    const int eight_rows = args_.down.template eight_rows<kGroup>();
-    float own = 0.0F;
-    OneTokenStage stage = {};
-    for (int set = 0; set < num_sets(args_); ++set) {
-      stage = ring_.wait();
-      float sums[2] = {};
-      for (int unit = warp(); unit < args_.down.units(); unit += kWarps) {
-        UnitPair<kGroup> pairs[2];
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const std::uint32_t upper = ring_.slot() + 2 * i * eight_rows + unit * kUnitBytes<kGroup>;
-          pairs[i].load(upper, upper + eight_rows);
-        }
-        const SetOperands tokens = inner.load(set, unit);
-        const SetOperands operands[2] = {tokens, tokens};
-        UnitPair<kGroup>::multiply(pairs, operands, [&](int i, int half, float sum) {
-          if (lane() % 4 / 2 == i) sums[half] += sum;
-        });
-      }
-      ring_.release();
-      const int choice = set * kSetTokens + lane() % kSetTokens;
-      if (choice < args_.top_k) own += weights_[choice] * (lane() % 2 == 0 ? sums[0] : sums[1]);
+  __device__ void gate_up(const OneTokenStage& stage, const Token& token) {
+    float sums[2] = {};
+    const int units = stage.index < 0 ? 0 : args_.gate.units();
+    int unit = warp() / kTeams;
+    // The published width gives each warp six.
+    for (; unit + 2 * Ring::kTeamWarps < units; unit += 3 * Ring::kTeamWarps) {
+      multiply_units<3>(unit, token, sums);
     }
-    for (int lanes = 1; lanes < 4; lanes *= 2) own += __shfl_xor_sync(kAllLanes, own, lanes);
+    for (; unit < units; unit += Ring::kTeamWarps) multiply_units<1>(unit, token, sums);
+    ring_.release();
     ring_.leave(stage, [&](float* to) {
-      if (lane() % 4 == 0) to[lane() / 4] = own;
+      if (lane() % 4 != 0) return;
+      to[lane() / 4] = sums[0];
+      to[kUnitRows + lane() / 4] = sums[1];
     });
+  }
+  // Units of a tile of gate and up that are a team's warps apart.
+  template <int kCount>
+  __device__ void multiply_units(int unit, const Token& token, float (&sums)[2]) const {
+    const std::uint32_t gate = ring_.slot() + unit * kUnitBytes<kGroup>;
+    const std::uint32_t up = gate + args_.gate.template eight_rows<kGroup>();
+    constexpr int kStep = Ring::kTeamWarps * kUnitBytes<kGroup>;
+    UnitPair<kGroup> pairs[kCount];
+    SetOperands operands[kCount];
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      pairs[i].load(gate + i * kStep, up + i * kStep);
+      operands[i] = token.load(0, unit + i * Ring::kTeamWarps);
+    }
+    UnitPair<kGroup>::multiply(pairs, operands,
+                               [&](int, int half, float sum) { sums[half] += sum; });
+  }
+
+  // sums[i] += the i-th eight of the block's rows times an expert's inner values, weighted.
+  __device__ void down(int choice, int tiles, const Inner& inner, float (&sums)[kStageTiles]) {
+    const int eight_rows = args_.down.template eight_rows<kGroup>();
+    const std::uint32_t from = ring_.slot();
+    choices_.await_ready(choice);
+    const float weight = weights_[choice];
+    for (int unit = warp() / kTeams; unit < args_.down.units(); unit += Ring::kTeamWarps) {
+      const SetOperands token = inner.load(choice, unit);
+      const std::uint32_t upper = from + unit * kUnitBytes<kGroup>;
+      if (tiles > 2) {
+        UnitPair<kGroup> pairs[2];
+        pairs[0].load(upper, upper + eight_rows);
+        pairs[1].load(upper + 2 * eight_rows, upper + (tiles - 1) * eight_rows);
+        const SetOperands operands[2] = {token, token};
+        UnitPair<kGroup>::multiply(pairs, operands, [&](int i, int half, float sum) {
+          sums[2 * i + half] += weight * sum;
+        });
+      } else {
+        UnitPair<kGroup> pairs[1];
+        pairs[0].load(upper, upper + (tiles - 1) * eight_rows);
+        const SetOperands operands[1] = {token};
+        UnitPair<kGroup>::multiply(pairs, operands,
+                                   [&](int, int half, float sum) { sums[half] += weight * sum; });
+      }
+    }
+    ring_.release();
+  }
+
+  // The warps' sums of `tiles` eights of rows from `begin` on, together.
+  __device__ void add_rows(int begin, int tiles, float (&sums)[kStageTiles]) {
+    if (lane() % 4 == 0) {
+#pragma unroll
+      for (int i = 0; i < kStageTiles; ++i) {
+        row_sums_[warp() * kStageRows + i * kUnitRows + lane() / 4] = sums[i];
+        sums[i] = 0.0F;
+      }
+    }
+    sync_multiplying();
+    if (warp() == 0 && lane() < tiles * kUnitRows) {
+      float total = 0.0F;
+#pragma unroll
+      for (int i = 0; i < kWarps; ++i) total += row_sums_[i * kStageRows + lane()];
+      const int row = begin * kUnitRows + lane();
+      args_.output[row] = before_[row - down_.begin * kUnitRows] + total;
+    }
+    if (begin + tiles < down_.end) sync_multiplying();
   }
 
   // ---- the warp that adds
 
   __device__ void add() {
+    const std::uint32_t mark = args_.round->mark();
     bool last = false;
+    int done = 0;
     while (!last) {
       ring_.take([&](const OneTokenStage& stage, const float* sums) {
         last = stage.last != 0;
-        if (stage.tile < 0) return;
-        const float total = Ring::total(sums, lane() % (2 * kUnitRows));
-        const float up = __shfl_down_sync(kAllLanes, total, kUnitRows);
-        // Tiles of an expert follow each other, as its inner values do.
-        if (lane() < kUnitRows) {
-          args_.inner[stage.tile * kUnitRows + lane()] =
-              quick_activate(args_.activation, total) * up;
+        if (stage.index >= 0) {
+          const float total = Ring::total(sums, lane() % (2 * kUnitRows));
+          const float up = __shfl_down_sync(kAllLanes, total, kUnitRows);
+          // Tiles of an expert follow each other, as its inner values do.
+          if (lane() < kUnitRows) {
+            store_marked(args_.inner + stage.index * kUnitRows + lane(),
+                         quick_activate(args_.activation, total) * up, mark);
+          }
+        }
+        for (; done < stage.done; ++done) {
+          if (lane() == 0) choices_.set_written(done);
         }
       });
     }
-    __syncwarp();
-    if (lane() == 0) meet_blocks(args_.counters[0]);
-    __syncwarp();
-    sync_met();
-    for (int rows = down_.begin; rows < down_.end; ++rows) {
-      ring_.take([&](const OneTokenStage&, const float* sums) {
-        const int own = (rows - down_.begin) * kUnitRows + lane();
-        if (lane() >= kUnitRows) return;
-        args_.output[rows * kUnitRows + lane()] = before_[own] + Ring::total(sums, lane());
-      });
+  }
+
+  // ---- the warps that help
+
+  // A team takes every other choice, once this block is done with the next one: by then all blocks
+  // have probably written it. Asking earlier delays those that write.
+  __device__ void help() {
+    const std::uint32_t mark = args_.round->mark();
+    const int helper = warp() - kWarps - 2;
+    load_small(helper);
+    const Inner inner(inner_memory_, args_.down.units());
+    for (int choice = helper / kTeamHelpers; choice < args_.top_k; choice += kHelperTeams) {
+      choices_.await_written(min(choice + 1, args_.top_k - 1));
+      const float* row = args_.inner + std::int64_t{choice} * args_.down.cols + 4 * lane();
+      for (int unit = helper % kTeamHelpers; unit < args_.down.units();
+           unit += kBatch * kTeamHelpers) {
+        fetch(row, unit, mark, choice, inner);
+      }
+      __syncwarp();
+      if (lane() == 0) choices_.add_ready(choice);
     }
-    if (lane() == 0) leave_counters(args_.counters[0], args_.counters[1]);
+  }
+
+  // Units `first`, first + kTeamHelpers .. of a choice, up to kBatch.
+  __device__ void fetch(const float* row, int first, std::uint32_t mark, int choice,
+                        const Inner& inner) const {
+    float4 columns[kBatch];
+    bool complete;
+    do {
+      complete = true;
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int unit = first + i * kTeamHelpers;
+        if (unit >= args_.down.units()) break;
+        columns[i] = load_marked(row + unit * kUnitColumns);
+      }
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const int unit = first + i * kTeamHelpers;
+        if (unit >= args_.down.units()) break;
+        complete = complete && is_marked(columns[i], mark);
+      }
+    } while (!__all_sync(kAllLanes, complete));
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const int unit = first + i * kTeamHelpers;
+      if (unit < args_.down.units()) inner.put(choice, unit, columns[i]);
+    }
+  }
+
+  // What would later wait behind the weights.
+  __device__ void load_small(int helper) const {
+    if (helper == 0) load_weights();
+    if (helper != kTeamHelpers - 1) return;
+    const int num_rows = (down_.end - down_.begin) * kUnitRows;
+    for (int i = lane(); i < num_rows; i += 32) {
+      before_[i] = args_.output[down_.begin * kUnitRows + i];
+    }
+  }
+  __device__ void load_weights() const {
+    if (args_.scores.ranks == nullptr) {
+      if (lane() < args_.top_k) weights_[lane()] = args_.topk_weights[lane()];
+      return;
+    }
+    const std::int32_t id = own_choice(args_);
+    const float weight = weight_of_choice(args_.scores, 0, id, args_.top_k);
+    if (lane() >= args_.top_k) return;
+    weights_[lane()] = weight;
+    if (blockIdx.x > 0) return;
+    args_.topk_ids[lane()] = id;
+    args_.topk_weights[lane()] = weight;
   }
 
   const Int4Experts& args_;
+  ChoiceBarriers choices_;
   Ring ring_;
   char* token_memory_;
+  char* inner_memory_;
   ExpertMatrices* experts_;  // [E]
+  float* row_sums_;          // [kWarps, kStageRows]
   float* weights_;           // [K]
   float* before_;            // [rows of the block]
   Span down_;                // of eight rows

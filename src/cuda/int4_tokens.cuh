@@ -20,7 +20,9 @@ struct SetOperands {
   float scale;  // of token lane % 4
 };
 
-template <int kWarps>
+/// Where kSet is 1, each token is a set by itself, and all four tokens of a lane's operands are the
+/// same one.
+template <int kWarps, int kSet = kSetTokens>
 class Int4Tokens {
  public:
   __host__ __device__ static constexpr int num_bytes(int units, int sets) {
@@ -31,7 +33,7 @@ class Int4Tokens {
   __device__ Int4Tokens(char* shared, int units) : shared_(shared), units_(units) {}
 
   /// Tokens 0 .. count - 1, row_of(token) [cols] f32, which other blocks may have written. By all
-  /// warps, between barriers of the block; of a set's other tokens nothing is defined. Calls
+  /// of the warps, between barriers; of a set's other tokens nothing is defined. Calls
   /// meanwhile() while the first ones are on their way.
   template <typename RowOf, typename Meanwhile>
   __device__ void fill(const RowOf& row_of, int count, const Meanwhile& meanwhile) const {
@@ -44,25 +46,51 @@ class Int4Tokens {
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         const int at = first + i * kWarps;
-        if (at < end) convert(at / units_, at % units_, batch.columns[i]);
+        if (at < end) put(at / units_, at % units_, batch.columns[i]);
       }
+    }
+  }
+
+  /// By a warp: columns 4 lane and the next three of a token's unit.
+  __device__ void put(int token, int unit, float4 x) const {
+    const float largest = largest_size(x);
+    const float inverse = inverse_scale(largest);
+    // With its neighbour a lane has the columns of a word.
+    const std::uint32_t own[2] = {integers(x.x, x.y, inverse), integers(x.z, x.w, inverse)};
+    const bool is_low = lane() % 2 != 0;  // the part that the lane stores
+    std::uint32_t bytes[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const std::uint32_t other = __shfl_xor_sync(kAllLanes, own[i], 1);
+      // In the order of the nibbles of a word: columns 0 4 1 5 are the low ones, 2 6 3 7 the high.
+      bytes[i] = is_low ? __byte_perm(other, own[i], 0x6240U) ^ 0x80808080U
+                        : __byte_perm(own[i], other, 0x7351U);
+    }
+    const int word = lane() / 8;
+    const int to = (2 * (token % kSet) + lane() % 2) * 4 + lane() % 8 / 2;  // a lane
+    char* set = block(token / kSet, unit);
+    *reinterpret_cast<uint2*>(set + word / 2 * kHalfBytes + to * 16 + word % 2 * 8) =
+        make_uint2(bytes[0], bytes[1]);
+    if (lane() == 0) {
+      reinterpret_cast<float*>(set + 2 * kHalfBytes)[token % kSet] = largest * (1.0F / kLargest);
     }
   }
 
   [[nodiscard]] __device__ SetOperands load(int set, int unit) const {
     const std::uint32_t from = shared_address(block(set, unit));
-    const uint4 low = load_shared(from + lane() * 16);
-    const uint4 high = load_shared(from + kHalfBytes + lane() * 16);
+    const uint4 low = load_shared(from + lane() % kSetLanes * 16);
+    const uint4 high = load_shared(from + kHalfBytes + lane() % kSetLanes * 16);
     float scale;
     asm volatile("ld.shared.f32 %0, [%1];"
                  : "=f"(scale)
-                 : "r"(from + 2 * kHalfBytes + lane() % 4 * 4)
+                 : "r"(from + 2 * kHalfBytes + lane() % kSet * 4)
                  : "memory");
     return {{{low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}}, scale};
   }
 
  private:
-  static constexpr int kHalfBytes = 32 * 16;  // two words' operands of all lanes
+  static constexpr int kSetLanes = 8 * kSet;         // whose operands differ
+  static constexpr int kHalfBytes = kSetLanes * 16;  // two words' operands
   static constexpr int kSetBytes = 2 * kHalfBytes + kSetTokens * static_cast<int>(sizeof(float));
   static constexpr float kLargest = 127.0F * 256.0F + 127.0F;
 
@@ -90,36 +118,19 @@ class Int4Tokens {
     return shared_ + (set * units_ + unit) * kSetBytes;
   }
 
-  // The lane's columns are 4 lane and the next three; with its neighbour it has those of a word.
-  __device__ void convert(int token, int unit, float4 x) const {
-    const float largest = largest_size(x);
-    const float inverse = kLargest / largest;
-    const std::uint32_t own[2] = {integers(x.x, x.y, inverse), integers(x.z, x.w, inverse)};
-    const bool is_low = lane() % 2 != 0;  // the part that the lane stores
-    std::uint32_t bytes[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const std::uint32_t other = __shfl_xor_sync(kAllLanes, own[i], 1);
-      // In the order of the nibbles of a word: columns 0 4 1 5 are the low ones, 2 6 3 7 the high.
-      bytes[i] = is_low ? __byte_perm(other, own[i], 0x6240U) ^ 0x80808080U
-                        : __byte_perm(own[i], other, 0x7351U);
-    }
-    const int word = lane() / 8;
-    const int to = (2 * (token % kSetTokens) + lane() % 2) * 4 + lane() % 8 / 2;  // a lane
-    char* set = block(token / kSetTokens, unit);
-    *reinterpret_cast<uint2*>(set + word / 2 * kHalfBytes + to * 16 + word % 2 * 8) =
-        make_uint2(bytes[0], bytes[1]);
-    if (lane() == 0) {
-      reinterpret_cast<float*>(set + 2 * kHalfBytes)[token % kSetTokens] =
-          largest * (1.0F / kLargest);
-    }
-  }
-
   // Over the warp; not a number where one is none, and never so small that its inverse is infinite.
   __device__ static float largest_size(float4 x) {
     const auto size = [](float v) { return __float_as_uint(v) & 0x7FFFFFFFU; };
     const std::uint32_t own = max(max(size(x.x), size(x.y)), max(size(x.z), size(x.w)));
     return __uint_as_float(__reduce_max_sync(kAllLanes, max(own, __float_as_uint(1e-30F))));
+  }
+
+  // kLargest / largest, without a division's way for the smallest and largest numbers.
+  __device__ static float inverse_scale(float largest) {
+    constexpr float kShrink = 0x1p-24F;  // whose inverse is no denormal number
+    float inverse;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(largest * kShrink));
+    return inverse * (kLargest * kShrink);
   }
 
   // Two numbers as integers of 16 bits, plus 128: the high part is the upper byte, the low part the

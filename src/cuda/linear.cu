@@ -12,6 +12,7 @@
 #include "cuda/numeric.cuh"
 #include "cuda/sm90/folded_linear.h"
 #include "cuda/sm90/row_tiles.h"
+#include "cuda/sm90/sliced_linear.h"
 #include "cuda/stream_linear.h"
 
 namespace m2::cuda {
@@ -167,7 +168,7 @@ void linears(std::span<const LinearArgs> products, Context& context) {
     sm90::linears(products, nullptr, context);
     return check_launch("linear");
   }
-  if (sm90::folded_linears(products, nullptr, context) ||
+  if (sm90::sliced_linears(products, context) || sm90::folded_linears(products, nullptr, context) ||
       tile_linears(products, nullptr, context) || stream_linears(products, context)) {
     return check_launch("linear");
   }

@@ -1,0 +1,280 @@
+#include "cuda/sm90/sliced_linear.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "cuda/alignment.h"
+#include "cuda/launch.cuh"
+#include "cuda/shared_memory.h"
+#include "cuda/sm90/gemm_call.h"
+#include "cuda/sm90/sliced_sums.cuh"
+#include "cuda/sm90/sliced_tokens.cuh"
+
+namespace m2::cuda::sm90 {
+namespace sliced {
+namespace {
+
+constexpr int kThreads = kMultiplyThreads + 32;  // one warp asks for weights
+constexpr int kMostParts = 4;
+// Fewer are faster in tiles: q, k and v of 3,072 columns and eight tokens take 11.5 us there, 12.1
+// in slices of a cluster of two (H200); the output projection 12.2 and 8.2.
+constexpr int kFewestColumns = 4096;
+
+struct SlicedPart {
+  const float* scale;  // [rows / 128, cols / 128]
+  float* output;       // [T, rows]
+  int rows;
+  int first_tile;
+  bool accumulate;
+};
+
+struct SlicedLinear {
+  CUtensorMap maps[kMostParts];  // of the weights, boxes of 128 bytes times 64 rows
+  SlicedPart parts[kMostParts];
+  int count;
+  int tiles;
+  SlicedInput input;
+  int slots;  // of the ring
+};
+
+#if M2_SM90_CODE
+
+// What a block asks for before it has the tokens, which come behind it.
+constexpr int kEarlySlots = (120 << 10) / kStageBytes;
+
+__device__ int part_of(const SlicedLinear& args, int tile) {
+  int part = 0;
+  while (part + 1 < args.count && tile >= args.parts[part + 1].first_tile) ++part;
+  return part;
+}
+
+// By one thread.
+__device__ void init_barriers(SlicedBarriers& barriers, const SlicedLinear& args,
+                              const Share& share) {
+  for (int i = 0; i < args.slots; ++i) {
+    init_barrier(&barriers.full[i], 1);
+    init_barrier(&barriers.empty[i], 4);  // warps of the group that has the place
+  }
+  // A tile's sums come in pairs of tokens.
+  constexpr int kRows = kGroups * kTileRows;
+  for (int i = 0; i < share.num_tiles(); ++i) {
+    init_barrier(&barriers.sums[i], 1);
+    arrive_expecting(&barriers.sums[i], kRows * ((args.input.count + 1) / 2) * 8);
+  }
+  init_barrier(&barriers.loaded, kMultiplyWarps);
+  fence_barriers();
+}
+
+// By one thread: asks for all weights of the block.
+__device__ void ask(const SlicedLinear& args, const Share& share, SlicedBarriers& barriers,
+                    char* stages) {
+  int asked = 0;
+  RingTurns place;
+  for (int tile = share.tiles.begin; tile < share.tiles.end; ++tile) {
+    const int part = part_of(args, tile);
+    const int row = (tile - args.parts[part].first_tile) * kTileRows;
+    for (int block = share.blocks.begin; block < share.blocks.end; ++block) {
+      if (asked++ == kEarlySlots) wait(&barriers.loaded, 0);
+      const int group = (block - share.blocks.begin) % kGroups;
+      const int slot = place.slot(group);
+      wait(&barriers.empty[slot], place.parity ^ 1U);
+      arrive_expecting(&barriers.full[slot], kStageBytes);
+      load_tile(stages + slot * kStageBytes, &args.maps[part], &barriers.full[slot],
+                block * kScaleColumns, row);
+      if (group == kGroups - 1 || block + 1 == share.blocks.end) place.advance(args.slots);
+    }
+  }
+}
+
+__device__ void look_up_scales(const SlicedLinear& args, const Share& share,
+                               float (*scales)[kMostStages]) {
+  for (int i = static_cast<int>(threadIdx.x); i < share.num_tiles() * share.stages();
+       i += kMultiplyThreads) {
+    const int tile = share.tiles.begin + i / share.stages();
+    const SlicedPart& part = args.parts[part_of(args, tile)];
+    const int row_block = (tile - part.first_tile) * kTileRows / kScaleColumns;
+    scales[i / share.stages()][i % share.stages()] =
+        __ldg(part.scale + row_block * (args.input.cols / kScaleColumns) + share.blocks.begin +
+              i % share.stages());
+  }
+}
+
+// By a warpgroup: this block's rows of a tile, which all blocks of the cluster have summed up.
+__device__ void finish(const SlicedLinear& args, SlicedShared& shared, int tile, int index) {
+  const SlicedPart& part = args.parts[part_of(args, tile)];
+  const int first =
+      (tile - part.first_tile) * kTileRows + static_cast<int>(cluster_rank()) * kOwnRows;
+  wait(&shared.barriers.sums[index], 0);
+  for (int i = static_cast<int>(threadIdx.x) % 128; i < kOwnRows * args.input.count; i += 128) {
+    const int row = i % kOwnRows;
+    const int token = i / kOwnRows;
+    if (first + row >= part.rows) continue;
+    float sum = 0.0F;
+#pragma unroll
+    for (int source = 0; source < kSlices * kGroups; ++source) {
+      sum += shared.sums[index][source][row][token];
+    }
+    float& output = part.output[std::int64_t{token} * part.rows + first + row];
+    output = part.accumulate ? output + sum : sum;
+  }
+}
+
+__device__ void multiply(const SlicedLinear& args, const Share& share, SlicedShared& shared,
+                         const char* stages, const char* tokens) {
+  const int group = __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x) / 128, 0);
+  const int source = static_cast<int>(cluster_rank()) * kGroups + group;
+  RingTurns place;
+  for (int index = 0; index < share.num_tiles(); ++index) {
+    SlicedSums sums;
+    for (int first = 0; first < share.stages(); first += kGroups, place.advance(args.slots)) {
+      const int stage = first + group;
+      if (stage >= share.stages()) continue;
+      const int slot = place.slot(group);
+      wait(&shared.barriers.full[slot], place.parity);
+      sums.add(stages + slot * kStageBytes, tokens + stage * kOperandBytes,
+               shared.scales[index][stage], shared.powers[stage]);
+      __syncwarp();
+      if (threadIdx.x % 32 == 0) arrive(&shared.barriers.empty[slot]);
+    }
+    sums.send(shared, index, source, args.input.count);
+  }
+  for (int index = group; index < share.num_tiles(); index += kGroups) {
+    finish(args, shared, share.tiles.begin + index, index);
+  }
+}
+
+#endif  // M2_SM90_CODE
+
+// Clusters share the tiles of 64 rows, their blocks the columns.
+__global__ void __launch_bounds__(kThreads, 1)
+    sliced_linear_kernel(const __grid_constant__ SlicedLinear args) {
+#if M2_SM90_CODE
+  extern __shared__ char memory[];
+  const std::uint32_t misaligned = sm90::shared_address(memory) % 1024;
+  char* stages = memory + (1024 - misaligned) % 1024;
+  const Share share(args.tiles, args.input.cols / kScaleColumns);
+  char* tokens = stages + args.slots * kStageBytes;
+  auto& shared = *reinterpret_cast<SlicedShared*>(tokens + share.stages() * kOperandBytes);
+  if (threadIdx.x == 0) init_barriers(shared.barriers, args, share);
+  __syncthreads();
+  arrive_cluster();
+  release_next_kernel();
+  // Weights are constant: they need not wait for other kernels.
+  if (threadIdx.x >= kMultiplyThreads) {
+    if (threadIdx.x % 32 == 0) ask(args, share, shared.barriers, stages);
+    __syncwarp();
+    return wait_cluster();
+  }
+  look_up_scales(args, share, shared.scales);
+  SlicedTokens slice(args.input, share.blocks, shared, tokens);
+  wait_cluster();
+  await_earlier_kernels();
+  slice.fill();
+  multiply(args, share, shared, stages, tokens);
+#endif
+}
+
+struct Plan {
+  int clusters;
+  int slots;
+  int bytes;
+};
+
+cudaLaunchConfig_t configuration(int clusters, int bytes,
+                                 std::array<cudaLaunchAttribute, 2>& attributes,
+                                 const Context& context) {
+  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  attributes[0].val.programmaticStreamSerializationAllowed = 1;
+  attributes[1].id = cudaLaunchAttributeClusterDimension;
+  attributes[1].val.clusterDim.x = kSlices;
+  attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(clusters * kSlices));
+  config.blockDim = dim3(kThreads);
+  config.dynamicSmemBytes = static_cast<std::size_t>(bytes);
+  config.stream = context.stream.get();
+  config.attrs = attributes.data();
+  config.numAttrs = attributes.size();
+  return config;
+}
+
+// Nothing where a block has too little room.
+std::optional<Plan> plan(const SlicedLinear& args, const Context& context) {
+  const auto kernel = sliced_linear_kernel;
+  std::array<cudaLaunchAttribute, 2> attributes = {};
+  allow_shared_memory(kernel, context.shared_bytes);
+  const cudaLaunchConfig_t config =
+      configuration(context.num_sms / kSlices, context.shared_bytes, attributes, context);
+  int most = 0;  // fewer than multiprocessors / slices: clusters lie within groups of these
+  require(cudaOccupancyMaxActiveClusters(&most, kernel, &config), "count clusters");
+  if (most == 0) return std::nullopt;
+  const int stages = (args.input.cols / kScaleColumns + kSlices - 1) / kSlices;
+  const int tiles = (args.tiles + most - 1) / most;
+  if (tiles > kMostTiles || stages > kMostStages) return std::nullopt;
+  const int other = 1024 + stages * kOperandBytes + static_cast<int>(sizeof(SlicedShared)) -
+                    (kMostTiles - tiles) * static_cast<int>(sizeof(TileSums));
+  const int useful = tiles * ((stages + kGroups - 1) / kGroups) * kGroups;
+  const int room = (context.shared_bytes - other) / kStageBytes / kGroups * kGroups;
+  const int slots = std::min({room, useful, kMostSlots});
+  if (slots < std::min(2 * kGroups, useful)) return std::nullopt;
+  return Plan{.clusters = (args.tiles + tiles - 1) / tiles,
+              .slots = slots,
+              .bytes = other + slots * kStageBytes};
+}
+
+bool start(SlicedLinear args, Context& context) {
+  const std::optional<Plan> found = plan(args, context);
+  if (!found) return false;
+  args.slots = found->slots;
+  const auto kernel = sliced_linear_kernel;
+  allow_shared_memory(kernel, context.shared_bytes);
+  std::array<cudaLaunchAttribute, 2> attributes = {};
+  const cudaLaunchConfig_t config =
+      configuration(found->clusters, found->bytes, attributes, context);
+  require(cudaLaunchKernelEx(&config, kernel, args), "launch a product of slices of columns");
+  return true;
+}
+
+bool fits(const WeightView& weight) {
+  return weight.block_format == BlockFormat::kNone && weight.dtype == DType::kF8E4M3 &&
+         weight.block_rows == kScaleColumns && weight.block_cols == kScaleColumns &&
+         weight.cols % kScaleColumns == 0 && weight.cols > kFewestColumns &&
+         is_aligned(weight.data);
+}
+
+bool fits(std::span<const LinearArgs> products, const Context& context) {
+  if (!context.has_wgmma || products.empty() || products.size() > kMostParts) return false;
+  const LinearArgs& first = products.front();
+  if (first.input.shape[0] < 2 || first.input.shape[0] > kTokens || !is_aligned(first.input.data))
+    return false;
+  return std::ranges::all_of(products, [&](const LinearArgs& args) {
+    return fits(args.weight) && args.input.data == first.input.data &&
+           args.weight.cols == first.weight.cols;
+  });
+}
+
+}  // namespace
+}  // namespace sliced
+
+bool sliced_linears(std::span<const LinearArgs> products, Context& context) {
+  if (!sliced::fits(products, context)) return false;
+  const LinearArgs& first = products.front();
+  sliced::SlicedLinear args = {};
+  args.input = {.rows = first.input.as<float>(),
+                .count = static_cast<int>(first.input.shape[0]),
+                .cols = static_cast<int>(first.weight.cols)};
+  for (const LinearArgs& product : products) {
+    args.maps[args.count] = gemm_matrix(product.weight).map;
+    args.parts[args.count++] = {.scale = product.weight.scale,
+                                .output = product.output.as<float>(),
+                                .rows = static_cast<int>(product.weight.rows),
+                                .first_tile = args.tiles,
+                                .accumulate = product.accumulate};
+    args.tiles +=
+        static_cast<int>((product.weight.rows + sliced::kTileRows - 1) / sliced::kTileRows);
+  }
+  return sliced::start(args, context);
+}
+
+}  // namespace m2::cuda::sm90

@@ -18,29 +18,65 @@ struct Softmax {
   float largest[2] = {-INFINITY, -INFINITY};
   float sum[2] = {0.0F, 0.0F};  // over this lane's keys
 
-  // Scores become weights; returns what earlier sums are multiplied by.
+  // Scores become weights; returns what earlier sums are multiplied by. A larger score that makes
+  // no weight larger than 2^8 changes nothing, so most keys leave the sums as they are.
   __device__ float2 update(float (&scores)[64], float log2_scale) {
+    float best[2];
+    find_largest(scores, best);
     float keep[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float best = largest[half];
-#pragma unroll
-      for (int i = 0; i < 32; ++i) best = fmaxf(best, scores[i / 2 * 4 + half * 2 + i % 2]);
-      best = fmaxf(best, __shfl_xor_sync(kAllLanes, best, 1));
-      best = fmaxf(best, __shfl_xor_sync(kAllLanes, best, 2));
-      const float offset = best == -INFINITY ? 0.0F : best * log2_scale;
-      keep[half] = fast_exp2(largest[half] * log2_scale - offset);
-      largest[half] = best;
-      float total = 0.0F;
-#pragma unroll
-      for (int i = 0; i < 32; ++i) {
-        float& score = scores[i / 2 * 4 + half * 2 + i % 2];
-        score = fast_exp2(score * log2_scale - offset);
-        total += score;
+      keep[half] = 1.0F;
+      if ((best[half] - largest[half]) * log2_scale > kMostLog2) {
+        keep[half] = fast_exp2((largest[half] - best[half]) * log2_scale);
+        largest[half] = best[half];
       }
-      sum[half] = sum[half] * keep[half] + total;
+    }
+    float offset[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      offset[half] = largest[half] == -INFINITY ? 0.0F : largest[half] * log2_scale;
+    }
+    float total[2][2] = {};
+#pragma unroll
+    for (int i = 0; i < 64; ++i) {
+      const int half = i / 2 % 2;
+      scores[i] = fast_exp2(scores[i] * log2_scale - offset[half]);
+      total[half][i % 2] += scores[i];
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      sum[half] = sum[half] * keep[half] + (total[half][0] + total[half][1]);
     }
     return {keep[0], keep[1]};
+  }
+
+ private:
+  static constexpr float kMostLog2 = 8.0F;
+  static constexpr int kChains = 4;  // of maxima that do not wait for each other
+
+  // Of the two rows, over the lanes that share them.
+  static __device__ void find_largest(const float (&scores)[64], float (&best)[2]) {
+    float chains[2][kChains];
+#pragma unroll
+    for (int i = 0; i < 32; ++i) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float score = scores[i / 2 * 4 + half * 2 + i % 2];
+        float& chain = chains[half][i % kChains];
+        chain = i < kChains ? score : fmaxf(chain, score);
+      }
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      best[half] =
+          fmaxf(fmaxf(chains[half][0], chains[half][1]), fmaxf(chains[half][2], chains[half][3]));
+    }
+#pragma unroll
+    for (int step = 1; step < 4; step *= 2) {
+#pragma unroll
+      for (float& value : best) value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, step));
+    }
   }
 };
 

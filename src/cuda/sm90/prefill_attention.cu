@@ -3,8 +3,8 @@
 //
 // A block takes 128 rows at a time (row r of a sequence and KV head: query r / G, head r % G of the
 // group) and walks over 128 keys at a time, from the last that any row sees to the first. Scores of
-// the next keys are multiplied while the weights of the last ones are, and while the softmax is
-// computed. Queries and weights are rounded to BF16; sums are float32.
+// the next keys are multiplied together with the weights of the last ones, by one warpgroup while
+// the other computes its softmax. Queries and weights are rounded to BF16; sums are float32.
 #include <algorithm>
 #include <type_traits>
 
@@ -96,17 +96,18 @@ __device__ void attend(const PrefillAttention& args, const RowTile& tile, const 
     multiply_keys(queries, shared.keys[stage], scores);
     multiply_weights(i - 1, last);
     turns.pass();
-    wait_products<1>();
+    wait_products<0>();
     pin(scores);
+    pin(output);
     release(&shared.keys_empty[stage]);
+    release(&shared.values_empty[last.stage()]);
     mask(i, scores);
     const float2 keep = softmax.update(scores, args.log2_scale);
-    wait_products<0>();
-    pin(output);
-    release(&shared.values_empty[last.stage()]);
     pack_weights(scores, weights);
+    if (__any_sync(kAllLanes, keep.x * keep.y != 1.0F)) {
 #pragma unroll
-    for (int j = 0; j < 64; ++j) output[j] *= j / 2 % 2 == 0 ? keep.x : keep.y;
+      for (int j = 0; j < 64; ++j) output[j] *= j / 2 % 2 == 0 ? keep.x : keep.y;
+    }
   }
   if (num_tiles > 0) {
     multiply_weights(num_tiles - 1, place);

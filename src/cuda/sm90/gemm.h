@@ -102,7 +102,7 @@ struct Gemm {
 };
 
 /// The smallest halves that hold `count` tokens together; a kernel has code for each. Finer steps
-/// waste less: with 256 tokens an expert (half of them 177 to 322) 4% of the products instead of 9.
+/// waste less: of made-up counts around 256 tokens an expert 4% of the products instead of 9.
 [[nodiscard]] constexpr int half_of(Format format, int count) {
   const int half = (count + 1) / 2;
   const auto up_to = [&](int step) { return (half + step - 1) / step * step; };

@@ -239,7 +239,7 @@ bool start(SlicedLinear args, Context& context) {
 bool fits(const WeightView& weight) {
   return weight.block_format == BlockFormat::kNone && weight.dtype == DType::kF8E4M3 &&
          weight.block_rows == kScaleColumns && weight.block_cols == kScaleColumns &&
-         weight.cols % kScaleColumns == 0 && weight.cols > kFewestColumns &&
+         weight.cols % (kSlices * kScaleColumns) == 0 && weight.cols > kFewestColumns &&
          is_aligned(weight.data);
 }
 

@@ -92,9 +92,10 @@ __device__ void choose_experts_of(const LogitOf& logit_of,
 }
 
 /// By one warp: a lane j < K gets choice j of the token. Any number of warps may do so for
-/// themselves.
-__device__ inline std::int32_t choose_expert(const RouterScores& router, std::int64_t token,
-                                             int top_k) {
+/// themselves. use_first(id), by all lanes, before the others are known.
+template <typename UseFirst>
+__device__ std::int32_t choose_expert(const RouterScores& router, std::int64_t token, int top_k,
+                                      const UseFirst& use_first) {
   constexpr int kRanks = kRankedExperts / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const auto* from =
@@ -103,8 +104,15 @@ __device__ inline std::int32_t choose_expert(const RouterScores& router, std::in
   const uint4 high = __ldcg(from + 1);
   std::uint32_t ranks[kRanks] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
   std::int32_t own = 0;
-  choose_by_rank(ranks, top_k, [&](int j, int id) { own = lane == j ? id : own; });
+  choose_by_rank(ranks, top_k, [&](int j, int id) {
+    own = lane == j ? id : own;
+    if (j == 0) use_first(id);
+  });
   return own;
+}
+__device__ inline std::int32_t choose_expert(const RouterScores& router, std::int64_t token,
+                                             int top_k) {
+  return choose_expert(router, token, top_k, [](std::int32_t) {});
 }
 
 /// By the same warp: the weight of the choice, which in lanes from K on is anything.

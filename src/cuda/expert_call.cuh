@@ -1,7 +1,6 @@
 // What the warps of the experts' kernel (expert_stream.cuh) share.
 #pragma once
 
-#include "cuda/choose_experts.cuh"
 #include "cuda/expert_groups.cuh"
 #include "cuda/expert_stages.cuh"
 #include "cuda/unit_counter.h"
@@ -14,13 +13,11 @@ struct ExpertStream {
   const ExpertPointers* experts;  // [E]
   int num_experts;
   ExpertGroupsView groups;
-  RouterScores scores;  // of one token whose experts are still to be chosen, or null
-  float* topk_weights;  // [T, K]
-  Shape gate;           // [I, H]
-  Shape down;           // [H, I]
+  Shape gate;  // [I, H]
+  Shape down;  // [H, I]
   Activation activation;
   float* inner;   // [T * K, I]
-  float* output;  // [T * K, H]; of one token: [H], to add to
+  float* output;  // [T * K, H]
   int top_k;
   int num_slots;  // of the ring
   int slot_bytes;
@@ -30,15 +27,10 @@ struct ExpertStream {
   __device__ int gate_up_row_units() const { return gate.rows / kTileOfRows; }
   __device__ int gate_up_units() const { return groups.count() * gate_up_row_units(); }
   __device__ int down_row_units() const { return down.rows / (2 * kTileOfRows); }
-  /// Of one token a unit is eight rows of all its experts.
-  template <bool kOneToken>
-  __device__ int down_units() const {
-    return kOneToken ? down.rows / kTileOfRows : groups.count() * down_row_units();
-  }
+  __device__ int down_units() const { return groups.count() * down_row_units(); }
   /// Blocks claim few chunks: with each they load the tokens of another expert.
-  template <bool kOneToken>
-  __device__ UnitShares shares(UnitCounter* counter) const {
-    return {&counter->claimed, kOneToken ? 1 : 4, kOneToken ? 0.0F : 0.9F};
+  __device__ static UnitShares shares(UnitCounter* counter) {
+    return {.claimed = &counter->claimed, .chunk = 4, .own = 0.9F};
   }
 };
 

@@ -55,9 +55,6 @@ class ExpertRowTiles {
   __device__ void fill(const RowOf& row_of, int count, const Shape& shape) {
     tokens_.fill(row_of, count, shape.cols);
   }
-  __device__ void fill_one(const float* row, const Shape& shape) {
-    tokens_.fill_one(row, shape.cols);
-  }
 
   /// sums[t] += tile t of the next pair, whose first stage is there, times the tokens.
   __device__ void multiply(StageRing& ring, const Shape& shape, int slot_bytes, Sums& sums) const {
@@ -98,31 +95,6 @@ class ExpertRowTiles {
   }
   [[nodiscard]] __device__ static int sum_index(int row, int token) {
     return token * kTileOfRows + row;
-  }
-
-  /// The token that the lane's sums of a pair's tile t are kept of, if each tile has one.
-  [[nodiscard]] __device__ static int own_choice(int) {
-    return static_cast<int>(threadIdx.x) % 32 / 4;
-  }
-  /// For the tokens of one unit that belong to a tile each: adds those of tile t of pair `pair` to
-  /// `own`, rows as above, for the lane's token.
-  __device__ static void keep_own(int pair, const Sums& sums, const float (&weights)[2],
-                                  float2& own) {
-    const int token = static_cast<int>(threadIdx.x) % 32 / 4;
-#pragma unroll
-    for (int t = 0; t < 2; ++t) {
-      if (token != 2 * pair + t) continue;
-      own = {own.x + weights[t] * sums[t][0], own.y + weights[t] * sums[t][1]};
-    }
-  }
-  /// Over the lanes; by all, to `rows` [8].
-  __device__ static void store_own(float2 own, float* rows) {
-    for (int lanes = 4; lanes < 32; lanes *= 2) {
-      own.x += __shfl_xor_sync(kAllLanes, own.x, lanes);
-      own.y += __shfl_xor_sync(kAllLanes, own.y, lanes);
-    }
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    if (lane < 4) reinterpret_cast<float2*>(rows)[lane] = own;
   }
 
  private:

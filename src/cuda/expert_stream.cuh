@@ -26,7 +26,7 @@ __device__ inline void prefetch_table(const ExpertPointers* experts, int num_exp
   }
 }
 
-template <typename Gate, typename Down, bool kOneToken>
+template <typename Gate, typename Down>
 __global__ void __launch_bounds__(kExpertThreads, 1)
     expert_stream_kernel(const ExpertStream<typename Gate::Shape> args) {
   using Buffers = SumBuffers<Gate::kTokens>;
@@ -39,73 +39,55 @@ __global__ void __launch_bounds__(kExpertThreads, 1)
   begin_kernel();
   const int warp = static_cast<int>(threadIdx.x) / 32;
   if (warp < kStreamWarps) {
-    ExpertMultiplier<Gate, Down, kOneToken>(args, ring, buffers).run();
+    ExpertMultiplier<Gate, Down>(args, ring, buffers).run();
   } else if (warp == kStreamWarps) {
-    ExpertAsker<Gate, Down, kOneToken>(args, ring).run();
+    ExpertAsker<Gate, Down>(args, ring).run();
   } else {
-    ExpertAdder<Gate, Down, kOneToken>(args, buffers).run();
+    ExpertAdder<Gate, Down>(args, buffers).run();
   }
 }
 
 /// Slots of the ring; 0: no room.
-inline int ring_slots(int own_bytes, int slot_bytes, bool one_token, const Context& context) {
+inline int ring_slots(int own_bytes, int slot_bytes, const Context& context) {
   constexpr int kFewestSlots = 3;
-  // More saturates nothing better and delays what one token reads through the same queues
-  // (H200: 33.9 against 35.2 us with F8). Of more tokens it bridges the reading of their
-  // activations.
-  const int ring_bytes = (one_token ? 100 : 200) << 10;
-  constexpr int kSpare = 1024;  // static shared memory and what the driver takes
+  constexpr int kRingBytes = 200 << 10;  // bridges the reading of the tokens' activations
+  constexpr int kSpare = 1024;           // static shared memory and what the driver takes
   const int room = context.shared_bytes - kSpare - own_bytes - StageRing::num_bytes(0, slot_bytes);
   const int slots = std::min(
-      {room / slot_bytes, StageRing::kMaxSlots, std::max(ring_bytes / slot_bytes, kFewestSlots)});
+      {room / slot_bytes, StageRing::kMaxSlots, std::max(kRingBytes / slot_bytes, kFewestSlots)});
   return slots < kFewestSlots ? 0 : slots;
 }
 
 /// False where a stage of such weights does not fit a multiprocessor.
 template <typename Gate, typename Down>
-bool stream_experts(const MoeExpertsArgs& call, const RouterScores* scores,
-                    const typename Gate::Shape& gate, const typename Down::Shape& down,
-                    Context& context) {
+bool stream_experts(const MoeExpertsArgs& call, const typename Gate::Shape& gate,
+                    const typename Down::Shape& down, Context& context) {
   constexpr int kOwnBytes = SumBuffers<Gate::kTokens>::kBytes;
   const auto num_slots = static_cast<std::size_t>(call.topk_ids.num_elements());
-  const auto top_k = static_cast<int>(call.topk_ids.shape[1]);
-  const bool one_token =
-      call.hidden_states.shape[0] == 1 && top_k <= kTileTokens && Gate::kTokens == kTileTokens;
   const int slot_bytes = std::max(Gate::slot_bytes(gate), Down::slot_bytes(down));
-  const int slots = ring_slots(kOwnBytes, slot_bytes, one_token, context);
+  const int slots = ring_slots(kOwnBytes, slot_bytes, context);
   if (slots == 0) return false;
-  if (scores != nullptr && !one_token) {
-    choose_by_scores(*scores, call.topk_ids, call.topk_weights, context);
-    scores = nullptr;
-  }
   const ExpertStream<typename Gate::Shape> args = {
       .hidden_states = call.hidden_states.as<float>(),
       .experts = context.expert_tables.find(call.experts, context.stream),
       .num_experts = static_cast<int>(call.experts.size()),
       .groups = group_by_expert(call, Gate::kTokens, context),
-      .scores = scores == nullptr ? RouterScores{} : *scores,
-      .topk_weights = call.topk_weights.as<float>(),
       .gate = gate,
       .down = down,
       .activation = call.activation,
       .inner = context.expert_inner.get<float>(num_slots * static_cast<std::size_t>(gate.rows)),
-      .output = one_token ? call.output.as<float>()
-                          : context.expert_down.get<float>(num_slots *
-                                                           static_cast<std::size_t>(down.rows)),
-      .top_k = top_k,
+      .output = context.expert_down.get<float>(num_slots * static_cast<std::size_t>(down.rows)),
+      .top_k = static_cast<int>(call.topk_ids.shape[1]),
       .num_slots = slots,
       .slot_bytes = slot_bytes,
       .gate_up_counter = next_counter(context),
       .down_counter = next_counter(context)};
   const int num_bytes = kOwnBytes + StageRing::num_bytes(args.num_slots, args.slot_bytes);
-  auto kernel = expert_stream_kernel<Gate, Down, false>;
-  if constexpr (Gate::kTokens == kTileTokens) {
-    if (one_token) kernel = expert_stream_kernel<Gate, Down, true>;
-  }
+  const auto kernel = expert_stream_kernel<Gate, Down>;
   allow_shared_memory(kernel, num_bytes);
   launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), kExpertThreads, num_bytes,
                 args);
-  if (!one_token) combine_experts(args.output, call, context);
+  combine_experts(args.output, call, context);
   return true;
 }
 

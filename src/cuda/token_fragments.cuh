@@ -36,12 +36,6 @@ class TokenFragments {
     }
   }
 
-  /// The only token: lanes read its row side by side and hand each other what they multiply.
-  __device__ void fill_one(const float* row, int cols) {
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) hand_around(load_quad(row, i, cols), i);
-  }
-
   /// sums += the warp's i-th piece of eight rows times the tokens.
   __device__ void multiply(int i, const RowPiece& rows, float (&sums)[kSums]) const {
     float products[2][4] = {};  // two chains hide each other's latency
@@ -69,41 +63,6 @@ class TokenFragments {
  private:
   static constexpr int kSteps = kType == DType::kF8E4M3 ? 8 : 4;  // of a piece
   static constexpr int kRegisters = kType == DType::kBF16 || kGroups == 2 ? 4 : 2;
-
-  static constexpr int kQuads = kPieceCols<kType> / 4;
-
-  // Four neighbouring columns of the warp's i-th piece; of a short piece the upper lanes repeat
-  // them.
-  static __device__ float4 load_quad(const float* row, int i, int cols) {
-    const int first = (i * kStreamWarps + static_cast<int>(threadIdx.x) / 32) * kPieceCols<kType>;
-    const int quad = static_cast<int>(threadIdx.x) % kQuads;
-    return first < cols ? *reinterpret_cast<const float4*>(row + first + 4 * quad) : float4{};
-  }
-
-  __device__ void hand_around(const float4& x, int i) {
-    static_assert(kQuads <= 32);
-    PowerScale power = {1.0F, 1.0F};
-    if constexpr (kType != DType::kBF16) {
-      const float largest = fmaxf(fmaxf(fabsf(x.x), fabsf(x.y)), fmaxf(fabsf(x.z), fabsf(x.w)));
-      power = scale_above(__uint_as_float(__reduce_max_sync(kAllLanes, __float_as_uint(largest))));
-      scales_[i][0] = power.scale;
-    }
-    const SplitQuad parts = split_quad<kIsBf16<kType>>(
-        {x.x * power.inverse, x.y * power.inverse, x.z * power.inverse, x.w * power.inverse});
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      constexpr int kHalf = kSteps / 2;
-      const int from =
-          step / kHalf * (kQuads / 2) + static_cast<int>(threadIdx.x) % 4 * kHalf + step % kHalf;
-      std::uint32_t(&to)[kRegisters] = values_[i][step];
-      to[0] = __shfl_sync(kAllLanes, parts.high[0], from);
-      to[1] = __shfl_sync(kAllLanes, parts.high[1], from);
-      if constexpr (kType == DType::kBF16) {
-        to[2] = __shfl_sync(kAllLanes, parts.low[0], from);
-        to[3] = __shfl_sync(kAllLanes, parts.low[1], from);
-      }
-    }
-  }
 
   __device__ static int own_token() { return static_cast<int>(threadIdx.x) % 32 / 4; }
 

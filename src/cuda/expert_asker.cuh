@@ -19,7 +19,8 @@ class ExpertAsker {
  public:
   using Args = ExpertStream<typename Gate::Shape>;
 
-  __device__ ExpertAsker(const Args& args, StageRing& ring) : args_(args), ring_(ring) {}
+  __device__ ExpertAsker(const Args& args, const BlockGroups& groups, StageRing& ring)
+      : args_(args), groups_(groups), ring_(ring) {}
 
   __device__ void run() {
     ask_gate_up();
@@ -31,9 +32,9 @@ class ExpertAsker {
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
 
   __device__ PreparedTile prepare(int tile) const {
-    const ExpertTile found = args_.groups.tile(tile);
+    const ExpertTile found = groups_.tile(tile);
     return {args_.experts[found.expert], tile, found.count,
-            args_.groups.slot(found.first + min(lane(), found.count - 1))};
+            groups_.slot(found.first + min(lane(), found.count - 1))};
   }
   __device__ void follow(PreparedTile& prepared, int tile) const {
     if (prepared.tile != tile) prepared = prepare(tile);
@@ -48,7 +49,7 @@ class ExpertAsker {
   __device__ void ask_gate_up() {
     const int row_units = args_.gate_up_row_units();
     StageRing::ask(
-        args_.shares(args_.gate_up_counter), args_.gate_up_units(),
+        args_.shares(args_.gate_up_counter), groups_.num_tiles() * row_units,
         [&](int unit) { return prepare(unit / row_units); },
         [&](PreparedTile& prepared, int unit, bool last) {
           const UnitPosition position(unit, row_units);
@@ -67,7 +68,7 @@ class ExpertAsker {
   __device__ void ask_down() {
     const int row_units = args_.down_row_units();
     StageRing::ask(
-        args_.shares(args_.down_counter), args_.down_units(),
+        args_.shares(args_.down_counter), groups_.num_tiles() * row_units,
         [&](int unit) { return prepare(unit / row_units); },
         [&](PreparedTile& prepared, int unit, bool last) {
           const UnitPosition position(unit, row_units);
@@ -84,6 +85,7 @@ class ExpertAsker {
   }
 
   const Args& args_;
+  const BlockGroups& groups_;
   StageRing& ring_;
 };
 

@@ -94,6 +94,10 @@ class ExpertAdder {
   __device__ void run() {
     const int own = static_cast<int>(threadIdx.x) / 32 - kStreamWarps - 1;
     const int lane = static_cast<int>(threadIdx.x) % 32;
+    if (own == 0 && args_.scores.ranks != nullptr) {
+      write_choices(args_.scores, args_.sizes.num_slots / args_.top_k, args_.top_k, args_.topk_ids,
+                    args_.topk_weights);
+    }
     add_gate_up(own, lane);
     meet_in_block();
     if (own == 0 && lane == 0) meet_blocks(args_.gate_up_counter);

@@ -26,6 +26,14 @@ __device__ inline void prefetch_table(const ExpertPointers* experts, int num_exp
   }
 }
 
+// By all threads, then a barrier of the block: shared memory that they have used is free for
+// copies.
+__device__ inline void fence_before_copies() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
 template <typename Gate, typename Down>
 __global__ void __launch_bounds__(kExpertThreads, 1)
     expert_stream_kernel(const ExpertStream<typename Gate::Shape> args) {
@@ -33,15 +41,22 @@ __global__ void __launch_bounds__(kExpertThreads, 1)
   extern __shared__ uint4 shared[];
   auto* own = reinterpret_cast<char*>(shared);
   Buffers buffers(own);
-  StageRing ring(own + Buffers::kBytes, args.num_slots, args.slot_bytes);
-  prefetch_table(args.experts, args.num_experts);
+  char* ring_memory = own + Buffers::kBytes + BlockGroups::num_bytes(args.sizes);
+  StageRing ring(ring_memory, args.num_slots, args.slot_bytes);
+  // It sorts where weights come afterwards.
+  BlockGroups groups(own + Buffers::kBytes, ring_memory + StageRing::num_bytes(0, 0), args.sizes);
+  prefetch_table(args.experts, args.sizes.num_experts);
+  groups.clear();
   __syncthreads();
   begin_kernel();
+  sort_groups(groups, args.scores, args.topk_ids, args.top_k);
+  fence_before_copies();
+  __syncthreads();
   const int warp = static_cast<int>(threadIdx.x) / 32;
   if (warp < kStreamWarps) {
     ExpertMultiplier<Gate, Down>(args, ring, buffers).run();
   } else if (warp == kStreamWarps) {
-    ExpertAsker<Gate, Down>(args, ring).run();
+    ExpertAsker<Gate, Down>(args, groups, ring).run();
   } else {
     ExpertAdder<Gate, Down>(args, buffers).run();
   }
@@ -58,20 +73,28 @@ inline int ring_slots(int own_bytes, int slot_bytes, const Context& context) {
   return slots < kFewestSlots ? 0 : slots;
 }
 
-/// False where a stage of such weights does not fit a multiprocessor.
+/// False where a stage of such weights, or what sorts the tokens, does not fit a multiprocessor.
 template <typename Gate, typename Down>
-bool stream_experts(const MoeExpertsArgs& call, const typename Gate::Shape& gate,
-                    const typename Down::Shape& down, Context& context) {
+bool stream_experts(const MoeExpertsArgs& call, const RouterScores* scores,
+                    const typename Gate::Shape& gate, const typename Down::Shape& down,
+                    Context& context) {
   constexpr int kOwnBytes = SumBuffers<Gate::kTokens>::kBytes;
   const auto num_slots = static_cast<std::size_t>(call.topk_ids.num_elements());
   const int slot_bytes = std::max(Gate::slot_bytes(gate), Down::slot_bytes(down));
-  const int slots = ring_slots(kOwnBytes, slot_bytes, context);
-  if (slots == 0) return false;
+  const GroupSizes sizes = {.num_experts = static_cast<int>(call.experts.size()),
+                            .num_slots = static_cast<int>(num_slots),
+                            .tokens_per_tile = Gate::kTokens};
+  const int own_bytes = kOwnBytes + BlockGroups::num_bytes(sizes);
+  const int slots = ring_slots(own_bytes, slot_bytes, context);
+  const int sorting_bytes = BlockGroups::sorting_bytes(sizes) + StageRing::kAlignment;
+  if (slots == 0 || sorting_bytes > slots * slot_bytes) return false;
   const ExpertStream<typename Gate::Shape> args = {
       .hidden_states = call.hidden_states.as<float>(),
       .experts = context.expert_tables.find(call.experts, context.stream),
-      .num_experts = static_cast<int>(call.experts.size()),
-      .groups = group_by_expert(call, Gate::kTokens, context),
+      .sizes = sizes,
+      .scores = scores == nullptr ? RouterScores{} : *scores,
+      .topk_ids = call.topk_ids.as<std::int32_t>(),
+      .topk_weights = call.topk_weights.as<float>(),
       .gate = gate,
       .down = down,
       .activation = call.activation,
@@ -82,7 +105,7 @@ bool stream_experts(const MoeExpertsArgs& call, const typename Gate::Shape& gate
       .slot_bytes = slot_bytes,
       .gate_up_counter = next_counter(context),
       .down_counter = next_counter(context)};
-  const int num_bytes = kOwnBytes + StageRing::num_bytes(args.num_slots, args.slot_bytes);
+  const int num_bytes = own_bytes + StageRing::num_bytes(args.num_slots, args.slot_bytes);
   const auto kernel = expert_stream_kernel<Gate, Down>;
   allow_shared_memory(kernel, num_bytes);
   launch_kernel(context, kernel, static_cast<unsigned>(context.num_sms), kExpertThreads, num_bytes,

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "ops/moe_route.h"
 #include "ops/rms_norm.h"
 
@@ -15,6 +17,11 @@ constexpr int kMostRankedChoices = 32;
 struct RouterScores {
   std::uint32_t* ranks;  // [T, kRankedExperts]: order as the biased scores do, 0 beyond E
   float* scores;         // [T, kRankedExperts]
+
+  /// Those of the tokens from `token` on.
+  [[nodiscard]] RouterScores from(std::int64_t token) const {
+    return {ranks + token * kRankedExperts, scores + token * kRankedExperts};
+  }
 };
 
 /// The norm and the router of up to eight tokens, in F32, before the choice: writes the outputs of

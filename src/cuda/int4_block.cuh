@@ -19,7 +19,7 @@ class Int4Block {
 
   /// Of shared memory.
   static int num_bytes(const Int4Experts& args, const Int4Plan& plan) {
-    return Stream::num_bytes(plan.slots) + token_bytes(args, plan.sets) +
+    return Stream::num_bytes(plan.slots) + work_bytes(args, plan.sets) + table_bytes(args) +
            BlockGroups::num_bytes(args.sizes) + Chunks::kSharedBytes;
   }
 
@@ -27,15 +27,21 @@ class Int4Block {
       : args_(args),
         stream_(shared, args.plan.slots),
         token_memory_(shared + Stream::num_bytes(args.plan.slots)),
-        groups_(token_memory_ + token_bytes(args, args.plan.sets), args.sizes),
-        chunks_(token_memory_ + token_bytes(args, args.plan.sets) +
+        experts_(
+            reinterpret_cast<ExpertMatrices*>(token_memory_ + work_bytes(args, args.plan.sets))),
+        groups_(reinterpret_cast<char*>(experts_) + table_bytes(args), token_memory_, args.sizes),
+        chunks_(reinterpret_cast<char*>(experts_) + table_bytes(args) +
                 BlockGroups::num_bytes(args.sizes)) {}
 
   __device__ void run() {
-    groups_.load(args_.experts);
-    begin_kernel();
     chunks_.begin(args_.counters[0], args_.counters[1]);
-    groups_.sort(args_.topk_ids);
+    for (auto e = static_cast<int>(threadIdx.x); e < args_.sizes.num_experts; e += 32 * kWarps) {
+      experts_[e] = matrices_of(args_.experts[e]);
+    }
+    groups_.clear();
+    __syncthreads();
+    begin_kernel();
+    sort_groups(groups_, args_.scores, args_.topk_ids, args_.top_k);
     chunks_.set_shares(groups_.num_tiles(), row_tiles(false), row_tiles(true));
     cursor_ = {false, chunks_.share(false).first(), true};
 #pragma unroll 1
@@ -47,10 +53,16 @@ class Int4Block {
   }
 
  private:
-  __host__ __device__ static int token_bytes(const Int4Experts& args, int sets) {
+  // Of the tokens, and before that of the sorting.
+  __host__ __device__ static int work_bytes(const Int4Experts& args, int sets) {
     const int gate_up = Tokens::num_bytes(args.gate.units(), sets);
     const int down = Tokens::num_bytes(args.down.units(), sets);
-    return gate_up > down ? gate_up : down;
+    const int sorting = BlockGroups::sorting_bytes(args.sizes);
+    const int tokens = gate_up > down ? gate_up : down;
+    return tokens > sorting ? tokens : sorting;
+  }
+  __host__ __device__ static int table_bytes(const Int4Experts& args) {
+    return (args.sizes.num_experts * static_cast<int>(sizeof(ExpertMatrices)) + 15) / 16 * 16;
   }
 
   __device__ static int lane() { return Stream::lane(); }
@@ -59,15 +71,17 @@ class Int4Block {
   [[nodiscard]] __device__ int row_tiles(bool is_down) const {
     return is_down ? args_.down.rows / (2 * kUnitRows) : args_.gate.rows / kUnitRows;
   }
+  [[nodiscard]] __device__ const ExpertMatrices& expert_of_tile(int tile) const {
+    return experts_[groups_.tile(tile).expert];
+  }
   [[nodiscard]] __device__ Int4Tile gate_tile(int expert_tile, int row_tile) const {
-    const ExpertMatrices& expert = groups_.expert_of_tile(expert_tile);
+    const ExpertMatrices& expert = expert_of_tile(expert_tile);
     const std::int64_t offset = std::int64_t{row_tile} * args_.gate.template eight_rows<kGroup>();
     return {expert.gate + offset, expert.up + offset, args_.gate.units()};
   }
   [[nodiscard]] __device__ Int4Tile down_tile(int expert_tile, int row_tile) const {
     const int eight_rows = args_.down.template eight_rows<kGroup>();
-    const char* upper =
-        groups_.expert_of_tile(expert_tile).down + std::int64_t{2 * row_tile} * eight_rows;
+    const char* upper = expert_of_tile(expert_tile).down + std::int64_t{2 * row_tile} * eight_rows;
     return {upper, upper + eight_rows, args_.down.units()};
   }
 
@@ -169,12 +183,17 @@ class Int4Block {
   __device__ void meet() const {
     __syncthreads();
     if (threadIdx.x == 0) meet_blocks(args_.counters[0]);
+    if (args_.scores.ranks != nullptr && threadIdx.x / 32 == kWarps - 1) {
+      write_choices(args_.scores, args_.sizes.num_slots / args_.top_k, args_.top_k, args_.topk_ids,
+                    args_.topk_weights);
+    }
     __syncthreads();
   }
 
   const Int4Experts& args_;
   Stream stream_;
   char* token_memory_;
+  ExpertMatrices* experts_;  // [E]
   BlockGroups groups_;
   // What the stream asks for next.
   struct Cursor {

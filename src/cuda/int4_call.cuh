@@ -1,13 +1,25 @@
 // What the kernels of int4 experts share.
 #pragma once
 
+#include "cuda/block_groups.cuh"
 #include "cuda/expert_halves.cuh"
-#include "cuda/few_tokens_route.h"
-#include "cuda/int4_groups.cuh"
 #include "cuda/int4_stream.cuh"
+#include "cuda/launch.cuh"
 #include "cuda/marked_values.cuh"
 
 namespace m2::cuda {
+
+/// The matrices of an expert.
+struct ExpertMatrices {
+  const char* gate;
+  const char* up;
+  const char* down;
+};
+
+__device__ inline ExpertMatrices matrices_of(const ExpertPointers& expert) {
+  return {static_cast<const char*>(expert.gate), static_cast<const char*>(expert.up),
+          static_cast<const char*>(expert.down)};
+}
 
 /// How a launch uses a block's shared memory.
 struct Int4Plan {
@@ -25,7 +37,7 @@ struct Int4Experts {
   const ExpertPointers* experts;  // [E]
   std::int32_t* topk_ids;         // [T, K]
   float* topk_weights;            // [T, K]
-  RouterScores scores;            // of one token whose experts are still to be chosen, or null
+  RouterScores scores;            // of tokens whose experts are still to be chosen, or null
   GroupSizes sizes;
   Int4Shape gate;  // [I, H]
   Int4Shape down;  // [H, I]

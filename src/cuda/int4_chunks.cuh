@@ -28,11 +28,20 @@ struct ChunkShare {
   }
 };
 
-/// In a block's shared memory: what follows the last claimed chunk.
+/// What follows the last claimed chunk, in a word: others look while one thread writes.
 struct ChunkLink {
-  int is_down;
-  int from;
-  int to;
+  static __device__ unsigned long long make(bool is_down, int from, int to) {
+    return key(is_down, from) << 32U | static_cast<unsigned>(to);
+  }
+  static __device__ bool is_from(unsigned long long link, bool is_down, int from) {
+    return link >> 32U == key(is_down, from);
+  }
+  static __device__ int to(unsigned long long link) { return static_cast<int>(link); }
+
+ private:
+  static __device__ unsigned long long key(bool is_down, int from) {
+    return 2ULL * static_cast<unsigned>(from) + (is_down ? 1 : 0);
+  }
 };
 
 template <int kWarps>
@@ -42,15 +51,16 @@ class Int4Chunks {
   static constexpr int kUnknown = -1;
 
   __device__ explicit Int4Chunks(char* shared)
-      : link_(reinterpret_cast<ChunkLink*>(shared)),
-        first_claims_(reinterpret_cast<int*>(link_ + 1)) {}
+      : link_(reinterpret_cast<volatile unsigned long long*>(shared)),
+        first_claims_(reinterpret_cast<int*>(shared + sizeof(*link_))) {}
 
-  /// By all threads, before a barrier of the block and set_shares().
+  /// By all threads, before a barrier of the block and set_shares(). No other launch has the
+  /// counters: the kernels before need not be awaited.
   __device__ void begin(UnitCounter* gate_up, UnitCounter* down) {
     gate_up_counter_ = gate_up;
     down_counter_ = down;
     if (threadIdx.x < 2) first_claims_[threadIdx.x] = atomicAdd(claims(threadIdx.x == 1), 1);
-    if (threadIdx.x == 0) link_->from = kUnknown;
+    if (threadIdx.x == 0) *link_ = kNoLink;
   }
   __device__ void set_shares(int num_slot_tiles, int gate_row_tiles, int down_row_tiles) {
     gate_up_ = make_share(num_slot_tiles, gate_row_tiles, 0);
@@ -70,8 +80,8 @@ class Int4Chunks {
   [[nodiscard]] __device__ int after(bool is_down, int chunk) const {
     const ChunkShare own = share(is_down);
     if (!own.is_claimed(chunk)) return chunk + 1 < own.end ? chunk + 1 : own.claimed;
-    const volatile ChunkLink* link = link_;
-    return link->from == chunk && link->is_down == static_cast<int>(is_down) ? link->to : kUnknown;
+    const unsigned long long link = *link_;
+    return ChunkLink::is_from(link, is_down, chunk) ? ChunkLink::to(link) : kUnknown;
   }
 
   /// By one thread: claims what follows a claimed chunk; to be linked when the others do not look.
@@ -79,7 +89,7 @@ class Int4Chunks {
     return share(is_down).given + atomicAdd(claims(is_down), 1);
   }
   __device__ void link(bool is_down, int from, int to) const {
-    *link_ = {static_cast<int>(is_down), from, to};
+    *link_ = ChunkLink::make(is_down, from, to);
   }
 
   /// Where this warp has its tile of a chunk; at or beyond row_tiles: it has none.
@@ -103,7 +113,9 @@ class Int4Chunks {
         row_tiles, per_slots, num_chunks, given, begin, begin + own, given + first_claims_[half]};
   }
 
-  ChunkLink* link_;
+  static constexpr unsigned long long kNoLink = ~0ULL;  // from no chunk
+
+  volatile unsigned long long* link_;
   int* first_claims_;  // [2]
   UnitCounter* gate_up_counter_ = nullptr;
   UnitCounter* down_counter_ = nullptr;

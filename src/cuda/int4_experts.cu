@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "cuda/combine_experts.h"
 #include "cuda/expert_passes.h"
-#include "cuda/few_tokens_route.h"
 #include "cuda/int4_block.cuh"
 #include "cuda/int4_one_token.cuh"
 #include "cuda/shared_memory.h"
@@ -64,8 +63,7 @@ void start(Kernel kernel, int threads, const Int4Experts& args, const Context& c
 
 // False where a stage does not fit, or there are more experts than lanes.
 template <int kGroup>
-bool one_token(const MoeExpertsArgs& call, const RouterScores* scores, Int4Experts args,
-               Context& context) {
+bool one_token(const MoeExpertsArgs& call, Int4Experts args, Context& context) {
   using Kernel = Int4OneToken<kGroup>;
   constexpr int kMostSlots = 4;  // more make no difference (H200)
   constexpr int kInFlight = 2;   // stages: see int4_one_token.cuh
@@ -84,7 +82,6 @@ bool one_token(const MoeExpertsArgs& call, const RouterScores* scores, Int4Exper
   if (args.plan.slots == 0 || args.top_k > ChoiceBarriers::kMaxChoices) return false;
   args.plan.given = kGiven;
   args.plan.in_flight = std::min(kInFlight, args.plan.slots);
-  if (scores != nullptr) args.scores = *scores;
   const MarkedValues inner = marked_values(
       static_cast<std::size_t>(args.top_k) * static_cast<std::size_t>(args.gate.rows), context);
   args.inner = inner.values;
@@ -120,7 +117,7 @@ bool run(const MoeExpertsArgs& call, const RouterScores* scores, Context& contex
       .experts = context.expert_tables.find(call.experts, context.stream),
       .topk_ids = call.topk_ids.as<std::int32_t>(),
       .topk_weights = call.topk_weights.as<float>(),
-      .scores = {},
+      .scores = scores == nullptr ? RouterScores{} : *scores,
       .sizes = {.num_experts = static_cast<int>(call.experts.size()),
                 .num_slots = static_cast<int>(num_slots),
                 .tokens_per_tile = 0},
@@ -134,24 +131,8 @@ bool run(const MoeExpertsArgs& call, const RouterScores* scores, Context& contex
       .round = nullptr,
       .plan = {}};
   const bool is_one = call.hidden_states.shape[0] == 1;
-  if (is_one && one_token<kGroup>(call, scores, args, context)) return true;
-  if (scores != nullptr) choose_by_scores(*scores, call.topk_ids, call.topk_weights, context);
+  if (is_one && one_token<kGroup>(call, args, context)) return true;
   return several_tokens<kGroup>(call, args, context);
-}
-
-// As many tokens at a time as fit.
-template <int kGroup>
-void run_passes(const MoeExpertsArgs& args, const RouterScores* scores, std::int64_t most,
-                Context& context) {
-  const std::int64_t num_tokens = args.hidden_states.shape[0];
-  for (std::int64_t first = 0; first < num_tokens; first += most) {
-    const MoeExpertsArgs pass = tokens_of(args, first, std::min(most, num_tokens - first));
-    if (run<kGroup>(pass, scores, context)) continue;
-    M2_REQUIRE(ErrorCode::kUnsupported, most > 1, "cuda: moe_experts: rows of ",
-               std::max(args.experts.front().gate.cols, args.experts.front().down.cols),
-               " activations do not fit a multiprocessor beside int4 weights");
-    run_passes<kGroup>(pass, nullptr, most / 2, context);
-  }
 }
 
 }  // namespace
@@ -163,8 +144,15 @@ bool has_int4_experts(const MoeExpertsArgs& args) {
 void int4_experts(const MoeExpertsArgs& args, const RouterScores* scores, Context& context) {
   M2_REQUIRE(ErrorCode::kUnsupported, context.has_bulk_copies,
              "cuda: moe_experts: int4 weights need a device of compute capability 9 or later");
-  for_int4_group(args.experts.front().gate,
-                 [&](auto group) { run_passes<group()>(args, scores, kPassTokens, context); });
+  for_int4_group(args.experts.front().gate, [&](auto group) {
+    const auto run_one = [&](const MoeExpertsArgs& pass, const RouterScores* of_pass) {
+      return run<group()>(pass, of_pass, context);
+    };
+    const bool fits = run_passes(args, scores, kPassTokens, run_one);
+    M2_REQUIRE(ErrorCode::kUnsupported, fits, "cuda: moe_experts: rows of ",
+               std::max(args.experts.front().gate.cols, args.experts.front().down.cols),
+               " activations do not fit a multiprocessor beside int4 weights");
+  });
   check_launch("moe_experts: int4");
 }
 

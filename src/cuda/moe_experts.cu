@@ -3,6 +3,7 @@
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
 #include "cuda/expert_one_token.cuh"
+#include "cuda/expert_passes.h"
 #include "cuda/expert_row_tiles.cuh"
 #include "cuda/expert_stream.cuh"
 #include "cuda/few_tokens_route.h"
@@ -11,6 +12,8 @@
 
 namespace m2::cuda {
 namespace {
+
+constexpr std::int64_t kPassTokens = 256;  // that a block sorts; more of them share no weights
 
 bool can_stream(const ExpertWeights& expert, const Context& context) {
   return context.has_bulk_copies && fits_stream(expert.gate) && fits_stream(expert.up) &&
@@ -25,16 +28,14 @@ bool stream_one_token(const MoeExpertsArgs& args, const RouterScores* scores, Co
   using Exact = OneTokenBlock<kType, kPieces, kPieces / 2, true>;
   using Any = OneTokenBlock<kType, 4, 4, false>;
   const ExpertWeights& expert = args.experts.front();
-  if (!can_stream(expert, context)) return false;
   return Exact::fits_exactly(stream_shape(expert.gate), stream_shape(expert.down))
              ? one_token_experts<Exact>(args, scores, context)
              : one_token_experts<Any>(args, scores, context);
 }
 
 template <DType kType>
-bool stream(const MoeExpertsArgs& args, Context& context) {
+bool stream(const MoeExpertsArgs& args, const RouterScores* scores, Context& context) {
   const ExpertWeights& expert = args.experts.front();
-  if (!can_stream(expert, context)) return false;
   const StreamShape gate = stream_shape(expert.gate);
   const StreamShape down = stream_shape(expert.down);
   constexpr int kPieces = kType == DType::kF8E4M3 ? 2 : 4;  // the published widths
@@ -42,17 +43,17 @@ bool stream(const MoeExpertsArgs& args, Context& context) {
   using Down = ExpertRowTiles<kType, kTileTokens, kPieces / 2, true>;
   using Any = ExpertRowTiles<kType, kTileTokens, 4, false>;
   if (!Gate::fits_exactly(gate) || !Down::fits_exactly(down)) {
-    return stream_experts<Any, Any>(args, gate, down, context);
+    return stream_experts<Any, Any>(args, scores, gate, down, context);
   }
   if constexpr (kType == DType::kF8E4M3) {
     constexpr int kFewTokens = 64;  // of the batch: hardly any expert has more than a tile of eight
     if (args.hidden_states.shape[0] > kFewTokens) {
       return stream_experts<ExpertRowTiles<kType, 2 * kTileTokens, kPieces, true>,
                             ExpertRowTiles<kType, 2 * kTileTokens, kPieces / 2, true>>(
-          args, gate, down, context);
+          args, scores, gate, down, context);
     }
   }
-  return stream_experts<Gate, Down>(args, gate, down, context);
+  return stream_experts<Gate, Down>(args, scores, gate, down, context);
 }
 
 void plain_experts(const MoeExpertsArgs& args, Context& context) {
@@ -74,21 +75,24 @@ void plain_experts(const MoeExpertsArgs& args, Context& context) {
 void moe_experts(const MoeExpertsArgs& args, const RouterScores* scores, Context& context) {
   check(args);
   if (args.topk_ids.num_elements() == 0) return;
-  const bool is_one = args.topk_ids.shape[0] == 1;
   const auto choose = [&] {
     if (scores != nullptr) choose_by_scores(*scores, args.topk_ids, args.topk_weights, context);
-    scores = nullptr;
   };
-  if (!is_one) choose();
-  if (sm90::fits_experts(args, context)) return sm90::experts(args, nullptr, context);
+  if (sm90::fits_experts(args, context)) {
+    choose();
+    return sm90::experts(args, nullptr, context);
+  }
   if (has_int4_experts(args)) return int4_experts(args, scores, context);
   bool streamed = false;
   for_weight_type(args.experts.front().gate.dtype, [&](auto type) {
     if constexpr (type.value != DType::kF32) {
-      streamed = is_one && stream_one_token<type.value>(args, scores, context);
-      if (streamed) return;
-      choose();
-      streamed = stream<type.value>(args, context);
+      if (!can_stream(args.experts.front(), context)) return;
+      const bool is_one = args.topk_ids.shape[0] == 1;
+      const auto run = [&](const MoeExpertsArgs& pass, const RouterScores* of_pass) {
+        return stream<type.value>(pass, of_pass, context);
+      };
+      streamed = (is_one && stream_one_token<type.value>(args, scores, context)) ||
+                 run_passes(args, scores, kPassTokens, run);
     }
   });
   if (!streamed) {

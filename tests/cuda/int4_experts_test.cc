@@ -89,23 +89,24 @@ class CudaInt4Experts : public test::DeviceTest {
     const double tolerance = c.num_tokens > 256 ? 0x1p-8 : 0x1p-10;
     test::expect_rows_within(test::floats(got), test::floats(expected), c.hidden_size, tolerance);
   }
-};
 
-constexpr BlockFormat kFormats[] = {BlockFormat::kInt4G128, BlockFormat::kInt4G32};
-
-TEST_F(CudaInt4Experts, MatchesTheReference) {
-  unsigned seed = 1;
-  for (const Case& c : kCases) {
-    for (const BlockFormat format : kFormats) {
+  void expect_matches(BlockFormat format) {
+    unsigned seed = 1;
+    for (const Case& c : kCases) {
       SCOPED_TRACE(testing::Message()
                    << c.num_tokens << " tokens, " << c.hidden_size << " x " << c.inner_size << ", "
-                   << c.top_k << " of " << c.num_experts << " " << block_format_name(format));
+                   << c.top_k << " of " << c.num_experts);
       Random random(++seed);
       const Tensor hidden = random.tensor({c.num_tokens, c.hidden_size}, 3.0F);
       expect_match(c, format, hidden, random);
     }
   }
-}
+};
+
+constexpr BlockFormat kFormats[] = {BlockFormat::kInt4G128, BlockFormat::kInt4G32};
+
+TEST_F(CudaInt4Experts, GroupsOf128MatchTheReference) { expect_matches(BlockFormat::kInt4G128); }
+TEST_F(CudaInt4Experts, GroupsOf32MatchTheReference) { expect_matches(BlockFormat::kInt4G32); }
 
 // Sums of products with codes start from what the offset of the codes adds, which is much larger
 // than the result where all activations have one sign.
@@ -124,6 +125,57 @@ TEST_F(CudaInt4Experts, MatchesForActivationsOfOneSignAndAnySize) {
         expect_match({num_tokens, 3072, 256, 5, 4}, format, hidden, random);
       }
     }
+  }
+}
+
+// Blocks of the experts choose by themselves; ids and weights are written all the same.
+TEST_F(CudaInt4Experts, ChooseInsideTheirKernel) {
+  constexpr std::int64_t kWidth = 256;
+  constexpr std::int64_t kExperts = 40;
+  constexpr std::int64_t kChosen = 3;
+  Random random(52);
+  const Layer layer =
+      make_layer({0, kWidth, kWidth, kExperts, kChosen}, BlockFormat::kInt4G128, random);
+  const test::StoredWeight gate(DType::kF32, kExperts, kWidth, random);
+  const WeightView placed = place(gate.view());
+  const Tensor factors = to_device(random.tensor({kWidth}).view());
+  const Tensor bias = to_device(random.tensor({kExperts}, 0.01F).view());
+  for (const std::int64_t num_tokens : {1, 2, 7, 8}) {
+    SCOPED_TRACE(testing::Message() << num_tokens << " tokens");
+    const Tensor input = random.tensor({num_tokens, kWidth});
+    struct Outputs {
+      Tensor residual, normed, logits, ids, weights;
+    };
+    const auto run = [&](bool fused) {
+      Outputs out = {to_device(input.view()), backend_->allocate(DType::kF32, input.shape()),
+                     backend_->allocate(DType::kF32, {num_tokens, kExperts}),
+                     backend_->allocate(DType::kI32, {num_tokens, kChosen}),
+                     backend_->allocate(DType::kF32, {num_tokens, kChosen})};
+      const RmsNormArgs norm = {out.residual.view(), factors.view(), 1e-6F, out.normed.view()};
+      const MoeRouteArgs route = {out.normed.view(), placed,         bias.view(),
+                                  out.logits.view(), out.ids.view(), out.weights.view()};
+      const MoeExpertsArgs args = {.hidden_states = out.normed.view(),
+                                   .topk_ids = out.ids.view(),
+                                   .topk_weights = out.weights.view(),
+                                   .experts = layer.device,
+                                   .output = out.residual.view()};
+      if (fused) {
+        backend_->moe_block({norm, route, args});
+      } else {
+        backend_->norm_route(norm, route);
+        backend_->moe_experts(args);
+      }
+      return out;
+    };
+    const Outputs apart = run(false);
+    const Outputs fused = run(true);
+    for (const auto& [got, want] :
+         {std::pair{&fused.residual, &apart.residual}, std::pair{&fused.weights, &apart.weights}}) {
+      test::expect_same_bits(test::floats(to_host(*got)), test::floats(to_host(*want)));
+    }
+    const Tensor got = to_host(fused.ids);
+    const Tensor want = to_host(apart.ids);
+    EXPECT_EQ(std::memcmp(got.view().data, want.view().data, want.view().num_bytes()), 0);
   }
 }
 

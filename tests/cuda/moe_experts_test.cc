@@ -19,13 +19,13 @@ struct Case {
 };
 
 // One token and its own path, full and partial tiles of tokens, one expert that gets everything,
-// sizes that take the plain path, the model's widths.
+// sizes that take the plain path, the model's widths, more tokens than a block sorts.
 constexpr Case kCases[] = {
     {0, 64, 64, 4, 2},     {1, 64, 64, 4, 2},     {1, 256, 192, 12, 8}, {1, 128, 64, 80, 70},
     {2, 128, 320, 8, 3},   {9, 192, 64, 1, 1},    {37, 64, 128, 3, 2},  {150, 128, 64, 5, 4},
     {3, 33, 20, 6, 2},     {20, 48, 65, 4, 2},    {4, 3072, 128, 6, 2}, {1, 128, 1536, 4, 2},
     {1, 512, 1536, 4, 3},  {3, 1024, 512, 6, 3},  {40, 512, 512, 3, 2}, {1, 512, 512, 80, 70},
-    {1, 3072, 1536, 4, 3}, {9, 3072, 1536, 2, 2}, {1, 512, 2048, 5, 5},
+    {1, 3072, 1536, 4, 3}, {9, 3072, 1536, 2, 2}, {1, 512, 2048, 5, 5}, {520, 128, 64, 5, 4},
 };
 
 // Relative to the norm of a row: four times what the activations of both products are held to, for
@@ -60,6 +60,37 @@ class CudaMoeExperts : public test::DeviceTest {
     }
     return layer;
   }
+
+  void expect_match(const Case& c, DType dtype, unsigned seed) {
+    SCOPED_TRACE(testing::Message()
+                 << c.num_tokens << " tokens, " << c.hidden_size << " x " << c.inner_size << ", "
+                 << c.top_k << " of " << c.num_experts << " " << dtype_name(dtype));
+    Random random(seed);
+    const Layer layer = make_layer(c, dtype, random);
+    const Tensor hidden = random.tensor({c.num_tokens, c.hidden_size});
+    const Tensor ids = test::neighbouring_experts(c.num_tokens, c.top_k, c.num_experts, random);
+    const Tensor weights = random.tensor({c.num_tokens, c.top_k});
+    const Tensor expected = random.tensor({c.num_tokens, c.hidden_size});
+    const Tensor output = to_device(expected.view());
+    MoeExpertsArgs args = {.hidden_states = hidden.view(),
+                           .topk_ids = ids.view(),
+                           .topk_weights = weights.view(),
+                           .experts = layer.host,
+                           .output = expected.view()};
+    reference::moe_experts(args);
+    const Tensor device_hidden = to_device(hidden.view());
+    const Tensor device_ids = to_device(ids.view());
+    const Tensor device_weights = to_device(weights.view());
+    args = {.hidden_states = device_hidden.view(),
+            .topk_ids = device_ids.view(),
+            .topk_weights = device_weights.view(),
+            .experts = layer.device,
+            .output = output.view()};
+    backend_->moe_experts(args);
+    const Tensor got = to_host(output);
+    test::expect_rows_within(test::floats(got), test::floats(expected), c.hidden_size,
+                             epsilon_of(dtype));
+  }
 };
 
 // The result is compared with that of the reference, relative to the size of its row: the norms of
@@ -67,37 +98,13 @@ class CudaMoeExperts : public test::DeviceTest {
 TEST_F(CudaMoeExperts, MatchesTheReference) {
   unsigned seed = 1;
   for (const Case& c : kCases) {
-    for (const DType dtype : test::kWeightTypes) {
-      SCOPED_TRACE(testing::Message()
-                   << c.num_tokens << " tokens, " << c.hidden_size << " x " << c.inner_size << ", "
-                   << c.top_k << " of " << c.num_experts << " " << dtype_name(dtype));
-      Random random(++seed);
-      const Layer layer = make_layer(c, dtype, random);
-      const Tensor hidden = random.tensor({c.num_tokens, c.hidden_size});
-      const Tensor ids = test::neighbouring_experts(c.num_tokens, c.top_k, c.num_experts, random);
-      const Tensor weights = random.tensor({c.num_tokens, c.top_k});
-      const Tensor expected = random.tensor({c.num_tokens, c.hidden_size});
-      const Tensor output = to_device(expected.view());
-      MoeExpertsArgs args = {.hidden_states = hidden.view(),
-                             .topk_ids = ids.view(),
-                             .topk_weights = weights.view(),
-                             .experts = layer.host,
-                             .output = expected.view()};
-      reference::moe_experts(args);
-      const Tensor device_hidden = to_device(hidden.view());
-      const Tensor device_ids = to_device(ids.view());
-      const Tensor device_weights = to_device(weights.view());
-      args = {.hidden_states = device_hidden.view(),
-              .topk_ids = device_ids.view(),
-              .topk_weights = device_weights.view(),
-              .experts = layer.device,
-              .output = output.view()};
-      backend_->moe_experts(args);
-      const Tensor got = to_host(output);
-      test::expect_rows_within(test::floats(got), test::floats(expected), c.hidden_size,
-                               epsilon_of(dtype));
-    }
+    for (const DType dtype : test::kWeightTypes) expect_match(c, dtype, ++seed);
   }
+}
+
+// More than 64 tokens of the model's widths share wider tiles.
+TEST_F(CudaMoeExperts, WideTilesMatchTheReference) {
+  expect_match({65, 3072, 1536, 1, 1}, DType::kF8E4M3, 3);
 }
 
 // The order of the slots within an expert varies; the results must not.

@@ -276,7 +276,7 @@ class Int4OneToken {
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
       const int unit = first + i * kTeamHelpers;
-      if (unit < args_.down.units()) inner.put(choice, unit, columns[i]);
+      if (unit < args_.down.units()) inner.put(choice, unit, without_mark(columns[i]));
     }
   }
 

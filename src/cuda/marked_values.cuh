@@ -60,4 +60,10 @@ __device__ inline bool is_marked(float4 values, std::uint32_t mark) {
          0;
 }
 
+/// The values themselves: the same in every launch, and infinity is infinity again.
+__device__ inline float4 without_mark(float4 values) {
+  const auto clear = [](float value) { return __uint_as_float(__float_as_uint(value) & ~1U); };
+  return {clear(values.x), clear(values.y), clear(values.z), clear(values.w)};
+}
+
 }  // namespace m2::cuda

@@ -117,7 +117,8 @@ TEST(BestScores, TiesBeyondThemAreNotOverlooked) {
   int num_settled = 0;
   Chooser chooser(R"({"do_sample": true, "top_k": 40, "temperature": 1.5})");
   for (unsigned seed = 0; seed < 300; ++seed) {
-    const std::vector<float> row = random_row(seed, 0.5F + 0.3F * static_cast<float>(seed % 20), true);
+    const std::vector<float> row =
+        random_row(seed, 0.5F + 0.3F * static_cast<float>(seed % 20), true);
     const auto token = chooser.from_best(best_of(row), seed);
     if (!token) continue;
     ++num_settled;

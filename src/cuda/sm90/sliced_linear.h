@@ -11,8 +11,8 @@ struct Context;
 
 namespace sm90 {
 
-/// Makes products of one input in one launch. False, and nothing done, for other tokens, few columns
-/// or where the device or the weights do not fit.
+/// Makes products of one input in one launch. False, and nothing done, for other tokens, few
+/// columns or where the device or the weights do not fit.
 [[nodiscard]] bool sliced_linears(std::span<const LinearArgs> products, Context& context);
 
 }  // namespace sm90

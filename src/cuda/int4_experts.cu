@@ -65,15 +65,14 @@ void start(Kernel kernel, int threads, const Int4Experts& args, const Context& c
 template <int kGroup>
 bool one_token(const MoeExpertsArgs& call, Int4Experts args, Context& context) {
   using Kernel = Int4OneToken<kGroup>;
-  constexpr int kMostSlots = 4;  // more make no difference (H200)
-  constexpr int kInFlight = 2;   // stages: see int4_one_token.cuh
+  constexpr int kInFlight = 2;  // stages: see int4_one_token.cuh
   constexpr int kGiven = 8;
   const int row_tiles = args.down.rows / kUnitRows;
   args.output = call.output.as<float>();
   int tiles = std::min(Kernel::kStageTiles, (row_tiles + context.num_sms - 1) / context.num_sms);
   for (; tiles > 0 && args.plan.slots == 0; --tiles) {
     args.plan.down_tiles = tiles;
-    const Int4Plan fitted = plan_with(1, kMostSlots, context, [&](const Int4Plan& plan) {
+    const Int4Plan fitted = plan_with(1, Kernel::kMostSlots, context, [&](const Int4Plan& plan) {
       return Kernel::num_bytes(args, plan, context.num_sms);
     });
     args.plan.slots = fitted.slots;

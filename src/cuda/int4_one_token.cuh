@@ -25,10 +25,12 @@ class Int4OneToken {
   static constexpr int kHelpers = 4;
   static constexpr int kHelperTeams = 2;
   static constexpr int kStageTiles = 4;  // of down's rows, at most
+  static constexpr int kMostSlots = 4;   // of the ring; more make no difference (H200)
   static constexpr int kThreads = 32 * (kWarps + 2 + kHelpers);
+  static constexpr int kBuffers = 6;  // of sums
   using Token = Int4Tokens<kWarps, 1>;
   using Inner = Int4Tokens<kHelpers, 1>;
-  using Ring = OneTokenRing<kWarps, kTeams>;
+  using Ring = OneTokenRing<OneTokenStage, kWarps, kTeams, kMostSlots, kBuffers>;
 
   /// Of gate and up a stage is a tile, of down up to kStageTiles eights of rows.
   __host__ __device__ static int slot_bytes(const Int4Experts& args) {

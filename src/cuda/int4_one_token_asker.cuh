@@ -3,7 +3,7 @@
 
 #include "cuda/choose_experts.cuh"
 #include "cuda/int4_call.cuh"
-#include "cuda/int4_one_token_ring.cuh"
+#include "cuda/int4_one_token_stages.cuh"
 #include "cuda/weight_ring.cuh"
 
 namespace m2::cuda {
@@ -48,7 +48,7 @@ class OneTokenAsker {
       }
       begin += tiles;
       for (int team = 0; team < kTeams; ++team) {
-        ring_.push({StageKind::kRowsEnd, 0, 0, begin == down_.end ? 1 : 0});
+        ring_.push_none({StageKind::kRowsEnd, 0, 0, begin == down_.end ? 1 : 0});
       }
     } while (begin < down_.end);
   }
@@ -67,7 +67,7 @@ class OneTokenAsker {
     int second = tile_at(1);
     int third = tile_at(2);
     int fourth = tile_at(3);
-    if (tile >= num_tiles) ring_.push({StageKind::kGateUp, -1, args_.top_k, 1});
+    if (tile >= num_tiles) ring_.push_none({StageKind::kGateUp, -1, args_.top_k, 1});
     for (int i = 4; tile < num_tiles; ++i) {
       const int next = __shfl_sync(kAllLanes, second, 0);
       second = third;
@@ -85,15 +85,20 @@ class OneTokenAsker {
     const int bytes = args_.gate.template eight_rows<kGroup>();
     const char* gate = from_lane(own_.gate, position.outer);
     const char* up = from_lane(own_.up, position.outer);
-    ring_.push({StageKind::kGateUp, tile, done, last ? 1 : 0}, 2,
-               (lane() == 0 ? gate : up) + std::int64_t{position.inner} * bytes, bytes,
-               args_.plan.in_flight);
+    push({StageKind::kGateUp, tile, done, last ? 1 : 0}, 2,
+         (lane() == 0 ? gate : up) + std::int64_t{position.inner} * bytes, bytes);
   }
   __device__ void ask_rows(int begin, int tiles, int choice) {
     const int bytes = args_.down.template eight_rows<kGroup>();
-    ring_.push({StageKind::kDown, choice, 0, 0}, 1,
-               from_lane(own_.down, choice) + std::int64_t{begin} * bytes, tiles * bytes,
-               args_.plan.in_flight);
+    push({StageKind::kDown, choice, 0, 0}, 1,
+         from_lane(own_.down, choice) + std::int64_t{begin} * bytes, tiles * bytes);
+  }
+  // Lane i < `copies` has the source of the i-th `bytes`.
+  __device__ void push(const OneTokenStage& stage, int copies, const char* source, int bytes) {
+    ring_.push(stage, copies * bytes, args_.plan.in_flight,
+               [&](std::uint32_t slot, std::uint32_t barrier) {
+                 if (lane() < copies) copy_bulk(slot + lane() * bytes, source, bytes, barrier);
+               });
   }
   __device__ static const char* from_lane(const char* pointer, int source) {
     return reinterpret_cast<const char*>(

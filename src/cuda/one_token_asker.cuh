@@ -71,7 +71,7 @@ class ExpertOneTokenAsker : Block {
 
   __device__ void ask_gate_up(std::int32_t ids, NextTiles& next) {
     next.tile = __shfl_sync(kAllLanes, next.tile, 0);
-    if (next.tile >= num_tiles()) return ring.push_none(num_pairs());
+    if (next.tile >= num_tiles()) return ring.push_none({-1, num_pairs(), 1});
     while (next.tile < num_tiles()) ask_next(ids, next);
   }
   __device__ void ask_next(std::int32_t ids, NextTiles& next) {

@@ -3,11 +3,18 @@
 
 #include "cuda/choose_experts.cuh"
 #include "cuda/expert_halves.cuh"
-#include "cuda/expert_ring.cuh"
 #include "cuda/expert_tables.h"
 #include "cuda/one_token_operands.cuh"
+#include "cuda/one_token_ring.cuh"
 
 namespace m2::cuda {
+
+/// What a stage of weights holds.
+struct alignas(16) ExpertStage {
+  int tile;        // of gate and up; -1: nothing
+  int parts_done;  // parts of gate and up of which the block has no tile after this one
+  int last;        // 1: the last one of gate and up
+};
 
 struct OneTokenExperts {
   static constexpr int kMostChoices = 2 * Meetings::kMost;
@@ -80,7 +87,8 @@ class OneTokenBlock {
   }
 
  protected:
-  using Ring = ExpertRing<kWarps>;
+  static constexpr int kBuffers = 4;  // of sums
+  using Ring = OneTokenRing<ExpertStage, kWarps, 1, kMostSlots, kBuffers>;
   static constexpr int kGatePieces = kGateWidth;
   static constexpr int kDownPieces = kDownWidth;
   static constexpr bool kExact = kOnlySuch;

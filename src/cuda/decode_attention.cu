@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "cuda/alignment.h"
+#include "cuda/cluster_launch.h"
 #include "cuda/decode_attention.cuh"
 #include "cuda/shared_memory.h"
 

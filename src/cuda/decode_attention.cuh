@@ -12,6 +12,7 @@
 #pragma once
 
 #include "cuda/decode_rows.cuh"
+#include "cuda/launch.cuh"
 
 namespace m2::cuda {
 

@@ -1,8 +1,7 @@
 // Launches of the kernel for one storage format.
 #pragma once
 
-#include <array>
-
+#include "cuda/cluster_launch.h"
 #include "cuda/sm90/gemm.cuh"
 
 namespace m2::cuda::sm90 {
@@ -10,26 +9,13 @@ namespace m2::cuda::sm90 {
 /// As many clusters as run at once: the work is divided among them.
 template <Format kFormat, typename Kernel>
 void launch_clusters(const Context& context, Kernel kernel, int shared_bytes, const Gemm& gemm) {
-  constexpr unsigned kBlocks = kCluster<kFormat>;
+  constexpr int kBlocks = kCluster<kFormat>;
   allow_shared_memory(kernel, shared_bytes);
-  std::array<cudaLaunchAttribute, 2> attributes = {};
-  attributes[0].id = cudaLaunchAttributeClusterDimension;
-  attributes[0].val.clusterDim.x = kBlocks;
-  attributes[0].val.clusterDim.y = attributes[0].val.clusterDim.z = 1;
-  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[1].val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(context.num_sms) / kBlocks * kBlocks);
-  config.blockDim = dim3(kGemmThreads);
-  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes);
-  config.stream = context.stream.get();
-  config.attrs = attributes.data();
-  config.numAttrs = 1;
-  int count = 0;
-  require(cudaOccupancyMaxActiveClusters(&count, kernel, &config), "count resident clusters");
-  config.gridDim = dim3(static_cast<unsigned>(count) * kBlocks);
-  config.numAttrs = attributes.size();
-  require(cudaLaunchKernelEx(&config, kernel, gemm), "launch a product of many tokens");
+  const auto launch = [&](int clusters) -> ClusterLaunch {
+    return {context, static_cast<unsigned>(clusters * kBlocks), kBlocks, kGemmThreads,
+            shared_bytes};
+  };
+  launch(launch(context.num_sms / kBlocks).most_at_once(kernel)).start(kernel, gemm);
 }
 
 /// Outputs of experts.

@@ -1,9 +1,9 @@
 #include "cuda/sm90/row_tiles.h"
 
 #include <algorithm>
-#include <array>
 
 #include "cuda/alignment.h"
+#include "cuda/cluster_launch.h"
 #include "cuda/launch.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/shared_memory.h"
@@ -172,21 +172,9 @@ void start(const RowTiles& args, Context& context) {
   const auto kernel = row_tiles_kernel<kType, kTokens, kSplit>;
   constexpr int kBytes = kSharedBytes<kType, kTokens>;
   allow_shared_memory(kernel, kBytes);
-  std::array<cudaLaunchAttribute, 2> attributes = {};
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim.x = kSplit;
-  attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
   const int tiles = std::min(args.tiles, context.num_sms / kSplit);
-  config.gridDim = dim3(static_cast<unsigned>(tiles * kSplit));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = kBytes;
-  config.stream = context.stream.get();
-  config.attrs = attributes.data();
-  config.numAttrs = attributes.size();
-  require(cudaLaunchKernelEx(&config, kernel, args), "launch a product of row tiles");
+  ClusterLaunch(context, static_cast<unsigned>(tiles * kSplit), kSplit, kThreads, kBytes)
+      .start(kernel, args);
 }
 
 template <DType kType>

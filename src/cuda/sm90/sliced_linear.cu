@@ -1,10 +1,10 @@
 #include "cuda/sm90/sliced_linear.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 
 #include "cuda/alignment.h"
+#include "cuda/cluster_launch.h"
 #include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
 #include "cuda/sm90/gemm_call.h"
@@ -181,33 +181,17 @@ struct Plan {
   int bytes;
 };
 
-cudaLaunchConfig_t configuration(int clusters, int bytes,
-                                 std::array<cudaLaunchAttribute, 2>& attributes,
-                                 const Context& context) {
-  attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[0].val.programmaticStreamSerializationAllowed = 1;
-  attributes[1].id = cudaLaunchAttributeClusterDimension;
-  attributes[1].val.clusterDim.x = kSlices;
-  attributes[1].val.clusterDim.y = attributes[1].val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(static_cast<unsigned>(clusters * kSlices));
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = static_cast<std::size_t>(bytes);
-  config.stream = context.stream.get();
-  config.attrs = attributes.data();
-  config.numAttrs = attributes.size();
-  return config;
+ClusterLaunch launch_of(int clusters, int bytes, const Context& context) {
+  return {context, static_cast<unsigned>(clusters * kSlices), kSlices, kThreads, bytes};
 }
 
 // Nothing where a block has too little room.
 std::optional<Plan> plan(const SlicedLinear& args, const Context& context) {
   const auto kernel = sliced_linear_kernel;
-  std::array<cudaLaunchAttribute, 2> attributes = {};
   allow_shared_memory(kernel, context.shared_bytes);
-  const cudaLaunchConfig_t config =
-      configuration(context.num_sms / kSlices, context.shared_bytes, attributes, context);
-  int most = 0;  // fewer than multiprocessors / slices: clusters lie within groups of these
-  require(cudaOccupancyMaxActiveClusters(&most, kernel, &config), "count clusters");
+  // Fewer than multiprocessors / slices: clusters lie within groups of these.
+  const int most =
+      launch_of(context.num_sms / kSlices, context.shared_bytes, context).most_at_once(kernel);
   if (most == 0) return std::nullopt;
   const int stages = (args.input.cols / kScaleColumns + kSlices - 1) / kSlices;
   const int tiles = (args.tiles + most - 1) / most;
@@ -229,10 +213,7 @@ bool start(SlicedLinear args, Context& context) {
   args.slots = found->slots;
   const auto kernel = sliced_linear_kernel;
   allow_shared_memory(kernel, context.shared_bytes);
-  std::array<cudaLaunchAttribute, 2> attributes = {};
-  const cudaLaunchConfig_t config =
-      configuration(found->clusters, found->bytes, attributes, context);
-  require(cudaLaunchKernelEx(&config, kernel, args), "launch a product of slices of columns");
+  launch_of(found->clusters, found->bytes, context).start(kernel, args);
   return true;
 }
 

@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <array>
 
+#include "cuda/cluster_launch.h"
 #include "cuda/launch.cuh"
 #include "cuda/numeric.cuh"
 #include "cuda/shared_memory.h"
@@ -136,24 +136,6 @@ __global__ void __launch_bounds__(kThreads) group_tokens_kernel(Grouping args) {
 #endif
 }
 
-void launch_cluster(const Context& context, int num_bytes, const Grouping& args) {
-  allow_shared_memory(group_tokens_kernel, num_bytes);
-  std::array<cudaLaunchAttribute, 2> attributes = {};
-  attributes[0].id = cudaLaunchAttributeClusterDimension;
-  attributes[0].val.clusterDim.x = kBlocks;
-  attributes[0].val.clusterDim.y = attributes[0].val.clusterDim.z = 1;
-  attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attributes[1].val.programmaticStreamSerializationAllowed = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(kBlocks);
-  config.blockDim = dim3(kThreads);
-  config.dynamicSmemBytes = static_cast<std::size_t>(num_bytes);
-  config.stream = context.stream.get();
-  config.attrs = attributes.data();
-  config.numAttrs = attributes.size();
-  require(cudaLaunchKernelEx(&config, group_tokens_kernel, args), "launch the grouping of tokens");
-}
-
 }  // namespace
 
 TokenRows group_tokens(const MoeExpertsArgs& args, Format format, Context& context) {
@@ -166,15 +148,16 @@ TokenRows group_tokens(const MoeExpertsArgs& args, Format format, Context& conte
   auto* tiles = memory.tiles.get<TokenTile>(static_cast<std::size_t>(max_tiles));
   auto* counts = memory.counts.get<std::int32_t>(2);
   const int num_bytes = Counts::kArrays * num_experts * static_cast<int>(sizeof(int));
-  launch_cluster(context, num_bytes,
-                 {.topk_ids = args.topk_ids.as<std::int32_t>(),
-                  .num_slots = num_slots,
-                  .num_experts = num_experts,
-                  .format = format,
-                  .row_of_slot = row_of_slot,
-                  .tiles = tiles,
-                  .num_tiles = counts,
-                  .num_rows = counts + 1});
+  allow_shared_memory(group_tokens_kernel, num_bytes);
+  ClusterLaunch(context, kBlocks, kBlocks, kThreads, num_bytes)
+      .start(group_tokens_kernel, Grouping{.topk_ids = args.topk_ids.as<std::int32_t>(),
+                                           .num_slots = num_slots,
+                                           .num_experts = num_experts,
+                                           .format = format,
+                                           .row_of_slot = row_of_slot,
+                                           .tiles = tiles,
+                                           .num_tiles = counts,
+                                           .num_rows = counts + 1});
   return {row_of_slot, tiles, counts, counts + 1, max_rows};
 }
 

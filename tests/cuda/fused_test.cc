@@ -1,6 +1,6 @@
 // The operations that do several at once, against their parts; and steps that are replayed.
 #include "base/error.h"
-#include "cuda/device_cases.h"
+#include "cuda/moe_block_test.h"
 
 namespace m2 {
 namespace {
@@ -8,7 +8,7 @@ namespace {
 using test::Random;
 using test::StoredWeight;
 
-class CudaFused : public test::DeviceTest {
+class CudaFused : public test::MoeBlockTest {
  protected:
   void expect_near(const Tensor& device, const Tensor& expected, double epsilon) {
     const Tensor got = to_host(device);
@@ -117,43 +117,14 @@ TEST_F(CudaFused, MoeBlock) {
       experts.push_back(
           {place(stored[e].view()), place(stored[e + 1].view()), place(stored[e + 2].view())});
     }
-    const StoredWeight gate(DType::kF32, kExperts, kWidth, random);
-    const WeightView placed = place(gate.view());
-    const Tensor factors = to_device(random.tensor({kWidth}).view());
-    const Tensor bias = to_device(random.tensor({kExperts}, 0.01F).view());
+    make_router(kExperts, kWidth, random);
     for (const std::int64_t num_tokens : {0, 1, 2, 8, 20}) {
       SCOPED_TRACE(testing::Message() << num_tokens << " tokens " << dtype_name(dtype));
       const Tensor input = random.tensor({num_tokens, kWidth});
-      struct Outputs {
-        Tensor residual, normed, logits, ids, weights;
-      };
-      const auto run = [&](bool fused) {
-        Outputs out = {to_device(input.view()), zeros(input.shape()), zeros({num_tokens, kExperts}),
-                       zeros({num_tokens, kChosen}, DType::kI32), zeros({num_tokens, kChosen})};
-        const RmsNormArgs norm = {out.residual.view(), factors.view(), 1e-6F, out.normed.view()};
-        const MoeRouteArgs route = {out.normed.view(), placed,         bias.view(),
-                                    out.logits.view(), out.ids.view(), out.weights.view()};
-        const MoeExpertsArgs args = {.hidden_states = out.normed.view(),
-                                     .topk_ids = out.ids.view(),
-                                     .topk_weights = out.weights.view(),
-                                     .experts = experts,
-                                     .output = out.residual.view()};
-        if (fused) {
-          backend_->moe_block({norm, route, args});
-        } else {
-          backend_->norm_route(norm, route);
-          backend_->moe_experts(args);
-        }
-        return out;
-      };
-      const Outputs apart = run(false);
-      const Outputs fused = run(true);
+      const BlockOutputs apart = run_block(input, experts, kChosen, false);
+      const BlockOutputs fused = run_block(input, experts, kChosen, true);
       expect_near(fused.residual, apart.residual, 0x1p-20);
-      test::expect_same_bits(test::floats(to_host(fused.weights)),
-                             test::floats(to_host(apart.weights)));
-      const Tensor got = to_host(fused.ids);
-      const Tensor want = to_host(apart.ids);
-      EXPECT_EQ(std::memcmp(got.view().data, want.view().data, want.view().num_bytes()), 0);
+      expect_same_choice(fused, apart);
     }
   }
 }
@@ -181,34 +152,10 @@ TEST_F(CudaFused, MoeBlockOfManyTokens) {
                          .up = expert(kInner, kHidden),
                          .down = expert(kHidden, kInner)});
     }
-    const WeightView gate = place(StoredWeight(DType::kF32, kExperts, kHidden, random).view());
-    const Tensor factors = to_device(random.tensor({kHidden}).view());
-    const Tensor bias = to_device(random.tensor({kExperts}, 0.01F).view());
+    make_router(kExperts, kHidden, random);
     const Tensor input = random.tensor({kTokens, kHidden}, 3.0F);
-    const auto run = [&](bool fused) {
-      const Tensor residual = to_device(input.view());
-      const Tensor normed = zeros(input.shape());
-      const Tensor logits = zeros({kTokens, kExperts});
-      const Tensor ids = zeros({kTokens, kChosen}, DType::kI32);
-      const Tensor weights = zeros({kTokens, kChosen});
-      const RmsNormArgs norm = {residual.view(), factors.view(), 1e-6F, normed.view()};
-      const MoeRouteArgs route = {normed.view(), gate,       bias.view(),
-                                  logits.view(), ids.view(), weights.view()};
-      const MoeExpertsArgs args = {.hidden_states = normed.view(),
-                                   .topk_ids = ids.view(),
-                                   .topk_weights = weights.view(),
-                                   .experts = experts,
-                                   .output = residual.view()};
-      if (fused) {
-        backend_->moe_block({norm, route, args});
-      } else {
-        backend_->norm_route(norm, route);
-        backend_->moe_experts(args);
-      }
-      return to_host(residual);
-    };
-    const Tensor apart = run(false);
-    const Tensor fused = run(true);
+    const Tensor apart = to_host(run_block(input, experts, kChosen, false).residual);
+    const Tensor fused = to_host(run_block(input, experts, kChosen, true).residual);
     EXPECT_NE(std::memcmp(fused.view().data, input.view().data, input.view().num_bytes()), 0);
     test::expect_same_bits(test::floats(fused), test::floats(apart));
   }

@@ -1,5 +1,5 @@
 // Experts in the int4 strip formats: placed, repacked, and multiplied by few and by many tokens.
-#include "cuda/device_cases.h"
+#include "cuda/moe_block_test.h"
 #include "ops/moe_experts.h"
 #include "quant/strip_format.h"
 
@@ -34,7 +34,7 @@ struct Layer {
   std::vector<ExpertWeights> device;
 };
 
-class CudaInt4Experts : public test::DeviceTest {
+class CudaInt4Experts : public test::MoeBlockTest {
  protected:
   static WeightView encode(BlockFormat format, std::int64_t rows, std::int64_t cols, Layer& layer,
                            Random& random) {
@@ -136,46 +136,14 @@ TEST_F(CudaInt4Experts, ChooseInsideTheirKernel) {
   Random random(52);
   const Layer layer =
       make_layer({0, kWidth, kWidth, kExperts, kChosen}, BlockFormat::kInt4G128, random);
-  const test::StoredWeight gate(DType::kF32, kExperts, kWidth, random);
-  const WeightView placed = place(gate.view());
-  const Tensor factors = to_device(random.tensor({kWidth}).view());
-  const Tensor bias = to_device(random.tensor({kExperts}, 0.01F).view());
+  make_router(kExperts, kWidth, random);
   for (const std::int64_t num_tokens : {1, 2, 7, 8}) {
     SCOPED_TRACE(testing::Message() << num_tokens << " tokens");
     const Tensor input = random.tensor({num_tokens, kWidth});
-    struct Outputs {
-      Tensor residual, normed, logits, ids, weights;
-    };
-    const auto run = [&](bool fused) {
-      Outputs out = {to_device(input.view()), backend_->allocate(DType::kF32, input.shape()),
-                     backend_->allocate(DType::kF32, {num_tokens, kExperts}),
-                     backend_->allocate(DType::kI32, {num_tokens, kChosen}),
-                     backend_->allocate(DType::kF32, {num_tokens, kChosen})};
-      const RmsNormArgs norm = {out.residual.view(), factors.view(), 1e-6F, out.normed.view()};
-      const MoeRouteArgs route = {out.normed.view(), placed,         bias.view(),
-                                  out.logits.view(), out.ids.view(), out.weights.view()};
-      const MoeExpertsArgs args = {.hidden_states = out.normed.view(),
-                                   .topk_ids = out.ids.view(),
-                                   .topk_weights = out.weights.view(),
-                                   .experts = layer.device,
-                                   .output = out.residual.view()};
-      if (fused) {
-        backend_->moe_block({norm, route, args});
-      } else {
-        backend_->norm_route(norm, route);
-        backend_->moe_experts(args);
-      }
-      return out;
-    };
-    const Outputs apart = run(false);
-    const Outputs fused = run(true);
-    for (const auto& [got, want] :
-         {std::pair{&fused.residual, &apart.residual}, std::pair{&fused.weights, &apart.weights}}) {
-      test::expect_same_bits(test::floats(to_host(*got)), test::floats(to_host(*want)));
-    }
-    const Tensor got = to_host(fused.ids);
-    const Tensor want = to_host(apart.ids);
-    EXPECT_EQ(std::memcmp(got.view().data, want.view().data, want.view().num_bytes()), 0);
+    const BlockOutputs apart = run_block(input, layer.device, kChosen, false);
+    const BlockOutputs fused = run_block(input, layer.device, kChosen, true);
+    expect_same_bits(fused.residual, apart.residual);
+    expect_same_choice(fused, apart);
   }
 }
 

@@ -47,7 +47,7 @@ struct CudaBackend::Impl {
   // Small ones through pinned memory, which costs less than the driver's own way.
   void download(const TensorView& from, const TensorView& host) {
     constexpr std::size_t kMostStaged = std::size_t{64} << 10U;
-    const bool staged = host.num_bytes() <= kMostStaged;
+    const bool staged = host.num_bytes() > 0 && host.num_bytes() <= kMostStaged;
     if (staged && staging == nullptr) staging = cuda::allocate_pinned(kMostStaged);
     const TensorView to = {staged ? staging.get() : host.data, host.dtype, host.shape};
     move(from, to, cudaMemcpyDeviceToHost);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cuda/bulk_copy.cuh"
+#include "cuda/cluster.cuh"
 #include "cuda/linear_parts.cuh"
 #include "cuda/sm90/ptx.cuh"
 
@@ -78,27 +79,12 @@ struct RingTurns {
   }
 };
 
-/// Where `address` lies in block `rank` of the cluster.
-__device__ inline std::uint32_t remote_address(const void* pointer, unsigned rank) {
-  std::uint32_t remote;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;"
-      : "=r"(remote)
-      : "r"(sm90::shared_address(pointer)), "r"(rank));
-  return remote;
-}
 /// Stores to block `rank` of the cluster; `barrier` there counts the bytes.
-__device__ inline void send(const float* to, Barrier* barrier, unsigned rank, float2 x) {
-  asm volatile(
-      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::
-          "r"(remote_address(to, rank)),
-      "f"(x.x), "f"(x.y), "r"(remote_address(barrier, rank))
-      : "memory");
-}
-__device__ inline void arrive_cluster() {
-  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-}
-__device__ inline void wait_cluster() {
-  asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+__device__ inline void send(const float* to, const Barrier* barrier, unsigned rank, float2 x) {
+  const auto remote = [rank](const void* pointer) {
+    return address_in_cluster(sm90::shared_address(pointer), static_cast<int>(rank));
+  };
+  store_in_cluster(remote(to), x, remote(barrier));
 }
 
 #endif  // M2_SM90_CODE

@@ -122,7 +122,7 @@ class Int4OneToken {
         last = stage.last != 0;
         ring_.release();
         const int tiles = min(args_.plan.down_tiles, down_.end - begin);
-        add_rows(begin, tiles, sums);
+        add_rows(begin, tiles, stage.index, sums);
         begin += tiles;
       }
     }
@@ -189,12 +189,14 @@ class Int4OneToken {
     ring_.release();
   }
 
-  // The warps' sums of `tiles` eights of rows from `begin` on, together.
-  __device__ void add_rows(int begin, int tiles, float (&sums)[kStageTiles]) {
+  // The warps' sums of `tiles` eights of rows from `begin` on, together. In the order of choices,
+  // not of teams: which of them has the first choice depends on how many tiles the block claimed.
+  __device__ void add_rows(int begin, int tiles, int first_team, float (&sums)[kStageTiles]) {
+    static_assert(kTeams == 2);
     if (lane() % 4 == 0) {
 #pragma unroll
       for (int i = 0; i < kStageTiles; ++i) {
-        row_sums_[warp() * kStageRows + i * kUnitRows + lane() / 4] = sums[i];
+        row_sums_[(warp() ^ first_team) * kStageRows + i * kUnitRows + lane() / 4] = sums[i];
         sums[i] = 0.0F;
       }
     }

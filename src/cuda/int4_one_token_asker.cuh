@@ -43,12 +43,13 @@ class OneTokenAsker {
     int begin = down_.begin;
     do {
       const int tiles = min(args_.plan.down_tiles, down_.end - begin);
+      const int first_team = stages_ % kTeams;
       for (int choice = 0; choice < args_.top_k && tiles > 0; ++choice) {
         ask_rows(begin, tiles, choice);
       }
       begin += tiles;
       for (int team = 0; team < kTeams; ++team) {
-        ring_.push_none({StageKind::kRowsEnd, 0, 0, begin == down_.end ? 1 : 0});
+        ring_.push_none({StageKind::kRowsEnd, first_team, 0, begin == down_.end ? 1 : 0});
       }
     } while (begin < down_.end);
   }
@@ -67,7 +68,7 @@ class OneTokenAsker {
     int second = tile_at(1);
     int third = tile_at(2);
     int fourth = tile_at(3);
-    if (tile >= num_tiles) ring_.push_none({StageKind::kGateUp, -1, args_.top_k, 1});
+    if (tile >= num_tiles) push({StageKind::kGateUp, -1, args_.top_k, 1}, 0, nullptr, 0);
     for (int i = 4; tile < num_tiles; ++i) {
       const int next = __shfl_sync(kAllLanes, second, 0);
       second = third;
@@ -95,6 +96,7 @@ class OneTokenAsker {
   }
   // Lane i < `copies` has the source of the i-th `bytes`.
   __device__ void push(const OneTokenStage& stage, int copies, const char* source, int bytes) {
+    ++stages_;
     ring_.push(stage, copies * bytes, args_.plan.in_flight,
                [&](std::uint32_t slot, std::uint32_t barrier) {
                  if (lane() < copies) copy_bulk(slot + lane() * bytes, source, bytes, barrier);
@@ -110,6 +112,7 @@ class OneTokenAsker {
   const ChoiceBarriers& choices_;
   const Span& down_;
   ExpertMatrices own_ = {};  // of the choice with the lane's number
+  int stages_ = 0;           // with weights, and those that stand for one
 };
 
 }  // namespace m2::cuda

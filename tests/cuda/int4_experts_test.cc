@@ -147,6 +147,27 @@ TEST_F(CudaInt4Experts, ChooseInsideTheirKernel) {
   }
 }
 
+// Which tiles a block takes varies; the results must not. An odd number of experts: warps take them
+// in turns.
+TEST_F(CudaInt4Experts, RepeatBitForBit) {
+  constexpr std::int64_t kWidth = 1024;
+  constexpr std::int64_t kExperts = 9;
+  constexpr std::int64_t kChosen = 5;
+  for (const BlockFormat format : kFormats) {
+    Random random(61);
+    const Layer layer = make_layer({0, kWidth, kWidth, kExperts, kChosen}, format, random);
+    make_router(kExperts, kWidth, random);
+    for (const std::int64_t num_tokens : {1, 3}) {
+      SCOPED_TRACE(testing::Message() << num_tokens << " tokens " << block_format_name(format));
+      const Tensor input = random.tensor({num_tokens, kWidth});
+      const BlockOutputs first = run_block(input, layer.device, kChosen, true);
+      for (int i = 0; i < 20; ++i) {
+        expect_same_bits(run_block(input, layer.device, kChosen, true).residual, first.residual);
+      }
+    }
+  }
+}
+
 TEST_F(CudaInt4Experts, WidensWhatTheUnitsCannotHold) {
   Random random(3);
   Layer layer;

@@ -118,7 +118,7 @@ class ExpertRowTiles {
     const int scales = scale_bytes(row_bytes(shape));
     ring.push(2 * (bytes + scales), mark, [&](std::uint32_t slot, std::uint32_t barrier) {
       if (lane >= 2) return;
-      copy_bulk(slot + lane * bytes, pair.tile(lane), bytes, barrier);
+      copy_weights(slot + lane * bytes, pair.tile(lane), bytes, barrier);
       if constexpr (kScaled) {
         copy_bulk(StageTail(slot, slot_bytes).scales() + lane * scale_bytes(kStageRowBytes),
                   pair.scale(lane), scales, barrier);
@@ -135,10 +135,10 @@ class ExpertRowTiles {
     const int scales = scale_bytes(width);
     ring.push(kTileOfRows * width + scales, mark, [&](std::uint32_t slot, std::uint32_t barrier) {
       if (width == row_bytes(shape)) {
-        if (lane == 0) copy_bulk(slot, tile, kTileOfRows * width, barrier);
+        if (lane == 0) copy_weights(slot, tile, kTileOfRows * width, barrier);
       } else if (lane < kTileOfRows) {
-        copy_bulk(slot + lane * width, tile + std::int64_t{lane} * row_bytes(shape), width,
-                  barrier);
+        copy_weights(slot + lane * width, tile + std::int64_t{lane} * row_bytes(shape), width,
+                     barrier);
       }
       if (kScaled && lane == 0) {
         copy_bulk(StageTail(slot, slot_bytes).scales(), scale, scales, barrier);

@@ -99,7 +99,7 @@ class OneTokenAsker {
     ++stages_;
     ring_.push(stage, copies * bytes, args_.plan.in_flight,
                [&](std::uint32_t slot, std::uint32_t barrier) {
-                 if (lane() < copies) copy_bulk(slot + lane() * bytes, source, bytes, barrier);
+                 if (lane() < copies) copy_weights(slot + lane() * bytes, source, bytes, barrier);
                });
   }
   __device__ static const char* from_lane(const char* pointer, int source) {

@@ -124,8 +124,8 @@ class Int4Stream {
       const std::uint32_t barrier = barriers_ + ask_slot_ * 8;
       const std::uint32_t to = ring_ + ask_slot_ * 2 * kHalfBytes;
       arrive_expecting(barrier, 2 * bytes);
-      copy_bulk(to, asking_.upper, bytes, barrier);
-      copy_bulk(to + kHalfBytes, asking_.lower, bytes, barrier);
+      copy_weights(to, asking_.upper, bytes, barrier);
+      copy_weights(to + kHalfBytes, asking_.lower, bytes, barrier);
     }
     asking_ = {asking_.upper + bytes, asking_.lower + bytes, asking_.units - units};
     --free_;

@@ -144,9 +144,9 @@ class UnitRing {
     const std::int64_t unit =
         std::int64_t{tile - part.first_unit} * (args_.cols / kInt8Columns) + first_unit;
     arrive_expecting(barriers_ + slot * 8, count * kInt8UnitBytes);
-    copy_bulk(slots_ + slot * kUnits * kInt8UnitBytes,
-              static_cast<const char*>(part.weight) + unit * kInt8UnitBytes, count * kInt8UnitBytes,
-              barriers_ + slot * 8);
+    copy_weights(slots_ + slot * kUnits * kInt8UnitBytes,
+                 static_cast<const char*>(part.weight) + unit * kInt8UnitBytes,
+                 count * kInt8UnitBytes, barriers_ + slot * 8);
   }
   __device__ std::uint32_t wait(int slot, int parity) const {
     await_phase(barriers_ + slot * 8, parity);

@@ -134,7 +134,7 @@ class ExpertOneTokenAsker : Block {
     ring.push(stage, matrices * (bytes + scale_bytes(width)),
               [&](std::uint32_t slot, std::uint32_t barrier) {
                 if (lane() >= matrices) return;
-                copy_bulk(slot + lane() * bytes, rows, bytes, barrier);
+                copy_weights(slot + lane() * bytes, rows, bytes, barrier);
                 if constexpr (Operands::kScaled) {
                   copy_bulk(slot + kScalesAt + lane() * kStreamWarps * 4, scales,
                             scale_bytes(width), barrier);
@@ -147,10 +147,10 @@ class ExpertOneTokenAsker : Block {
     ring.push(stage, kTileOfRows * part + scale_bytes(part),
               [&](std::uint32_t slot, std::uint32_t barrier) {
                 if (part == width) {
-                  if (lane() == 0) copy_bulk(slot, rows, kTileOfRows * part, barrier);
+                  if (lane() == 0) copy_weights(slot, rows, kTileOfRows * part, barrier);
                 } else if (lane() < kTileOfRows) {
-                  copy_bulk(slot + lane() * part, rows + std::int64_t{lane()} * width, part,
-                            barrier);
+                  copy_weights(slot + lane() * part, rows + std::int64_t{lane()} * width, part,
+                               barrier);
                 }
                 if (Operands::kScaled && lane() == 0) {
                   copy_bulk(slot + kScalesAt, scales, scale_bytes(part), barrier);

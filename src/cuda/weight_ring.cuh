@@ -137,7 +137,7 @@ class WeightRing {
     }
     __syncwarp();
     if (lane < kTileRows) {
-      copy_bulk(slot() + lane * kStagePitch, source + first_byte, num_bytes, full());
+      copy_weights(slot() + lane * kStagePitch, source + first_byte, num_bytes, full());
     } else if (kScaled && lane < kTileRows + 2) {
       copy_bulk(scales() + (lane - kTileRows) * kScaleBytes,
                 source + first_byte / kPieceBytes * sizeof(float), scale_bytes, full());

@@ -125,8 +125,8 @@ __device__ void ask(const FoldedLinear& args, RingBarriers& ring, std::uint32_t 
         if (lane == 0) arrive_expecting(&ring.full[slot], rows * width);
         __syncwarp();
         if (lane < rows) {
-          copy_bulk(stages + slot * args.slot_bytes() + lane * (args.width + kGapBytes),
-                    from + stage * args.width, width, shared_address(&ring.full[slot]));
+          copy_weights(stages + slot * args.slot_bytes() + lane * (args.width + kGapBytes),
+                       from + stage * args.width, width, shared_address(&ring.full[slot]));
         }
       }
       if (++group < kFoldedGroups) continue;

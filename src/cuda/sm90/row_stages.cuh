@@ -6,6 +6,7 @@
 #include "cuda/bulk_copy.cuh"
 #include "cuda/int8_layout.h"
 #include "cuda/launch.cuh"
+#include "cuda/sm90/load_weights.cuh"
 #include "cuda/sm90/ptx.cuh"
 #include "cuda/sm90/row_tiles.h"
 
@@ -106,12 +107,12 @@ __device__ void copy_stages(const RowTiles& args, SharedTiles<kType, kTokens>& s
       for (int i = 0; i < kRowsOfTile / kInt8Rows; ++i) {
         const std::int64_t unit =
             std::int64_t{min(row / kInt8Rows + i, last)} * args.stages + first + stage;
-        copy_bulk(sm90::shared_address(to + i * kInt8UnitBytes),
-                  args.parts[part].units + unit * kInt8UnitBytes, kInt8UnitBytes,
-                  sm90::shared_address(&shared.full[slot]));
+        cuda::copy_weights(sm90::shared_address(to + i * kInt8UnitBytes),
+                           args.parts[part].units + unit * kInt8UnitBytes, kInt8UnitBytes,
+                           sm90::shared_address(&shared.full[slot]));
       }
     } else {
-      load_tile(to, &args.maps[part], &shared.full[slot], (first + stage) * 128, row);
+      load_weights(to, &args.maps[part], &shared.full[slot], (first + stage) * 128, row);
     }
   };
   const auto copy_tokens = [&](int slot, int stage) {

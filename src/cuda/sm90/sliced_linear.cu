@@ -8,6 +8,7 @@
 #include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
 #include "cuda/sm90/gemm_call.h"
+#include "cuda/sm90/load_weights.cuh"
 #include "cuda/sm90/sliced_sums.cuh"
 #include "cuda/sm90/sliced_tokens.cuh"
 
@@ -80,8 +81,8 @@ __device__ void ask(const SlicedLinear& args, const Share& share, SlicedBarriers
       const int slot = place.slot(group);
       wait(&barriers.empty[slot], place.parity ^ 1U);
       arrive_expecting(&barriers.full[slot], kStageBytes);
-      load_tile(stages + slot * kStageBytes, &args.maps[part], &barriers.full[slot],
-                block * kScaleColumns, row);
+      load_weights(stages + slot * kStageBytes, &args.maps[part], &barriers.full[slot],
+                   block * kScaleColumns, row);
       if (group == kGroups - 1 || block + 1 == share.blocks.end) place.advance(args.slots);
     }
   }

@@ -10,6 +10,7 @@
 #include "cuda/expert_multiplier.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
+#include "cuda/sm90/ptx.cuh"
 #include "cuda/unit_counter.h"
 
 namespace m2::cuda {
@@ -34,6 +35,26 @@ __device__ inline void fence_before_copies() {
 #endif
 }
 
+/// The warps that multiply keep a tile's tokens in registers: with sixteen of them they take some
+/// that the other warps leave.
+template <int kTokens>
+struct ExpertRegisters {
+  static constexpr bool kMoves = kTokens > kTileTokens;
+  static constexpr int kMost = 152;   // of three warpgroups
+  static constexpr int kOthers = 56;  // of one
+
+  __device__ static void grow() {
+#if M2_SM90_CODE
+    if constexpr (kMoves) sm90::grow_registers<kMost>();
+#endif
+  }
+  __device__ static void shrink() {
+#if M2_SM90_CODE
+    if constexpr (kMoves) sm90::shrink_registers<kOthers>();
+#endif
+  }
+};
+
 template <typename Gate, typename Down>
 __global__ void __launch_bounds__(kExpertThreads, 1)
     expert_stream_kernel(const ExpertStream<typename Gate::Shape> args) {
@@ -54,11 +75,15 @@ __global__ void __launch_bounds__(kExpertThreads, 1)
   __syncthreads();
   const int warp = static_cast<int>(threadIdx.x) / 32;
   if (warp < kStreamWarps) {
+    ExpertRegisters<Gate::kTokens>::grow();
     ExpertMultiplier<Gate, Down>(args, ring, buffers).run();
-  } else if (warp == kStreamWarps) {
-    ExpertAsker<Gate, Down>(args, groups, ring).run();
   } else {
-    ExpertAdder<Gate, Down>(args, buffers).run();
+    ExpertRegisters<Gate::kTokens>::shrink();
+    if (warp == kStreamWarps) {
+      ExpertAsker<Gate, Down>(args, groups, ring).run();
+    } else {
+      ExpertAdder<Gate, Down>(args, buffers).run();
+    }
   }
 }
 

@@ -149,7 +149,8 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
     rms_norm(norm, context);
     return mixed_linears(products, context);
   }
-  if (sm90::folded_linears(products, &norm, context) || tile_linears(products, &norm, context)) {
+  if (sm90::sliced_linears(products, &norm, context) ||
+      sm90::folded_linears(products, &norm, context) || tile_linears(products, &norm, context)) {
     return check_launch("norm_linears");
   }
   if (!products.empty() && sm90::fits_linears(products, context)) {
@@ -168,7 +169,8 @@ void linears(std::span<const LinearArgs> products, Context& context) {
     sm90::linears(products, nullptr, context);
     return check_launch("linear");
   }
-  if (sm90::sliced_linears(products, context) || sm90::folded_linears(products, nullptr, context) ||
+  if (sm90::sliced_linears(products, nullptr, context) ||
+      sm90::folded_linears(products, nullptr, context) ||
       tile_linears(products, nullptr, context) || stream_linears(products, context)) {
     return check_launch("linear");
   }

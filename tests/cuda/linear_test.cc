@@ -36,6 +36,7 @@ constexpr Case kCases[] = {
     {1, 8460, 512},      {2, 1300, 768},
     {4, 3000, 6144},     {3, 40, 12288},
     {2, 130, 6144},      {6, 3000, 4224},
+    {3, 8460, 3072},     {8, 130, 1024},
 };
 
 struct Expected {
@@ -186,6 +187,23 @@ TEST_F(CudaLinear, KeepsTheRangeOfActivations) {
         EXPECT_NEAR(got.as<float>()[row], expected, std::fabs(expected) * 0x1p-11)
             << dtype_name(dtype) << " " << x;
       }
+    }
+  }
+}
+
+TEST_F(CudaLinear, InfiniteActivationsShow) {
+  for (const std::int64_t num_tokens : {3, 8}) {
+    Random random(10);
+    const StoredWeight weight(DType::kF8E4M3, 40, 1024, random);
+    const Tensor input = random.tensor({num_tokens, 1024});
+    input.as<float>()[700] = std::numeric_limits<float>::infinity();
+    const Tensor output = backend_->allocate(DType::kF32, {num_tokens, 40});
+    backend_->linear({.input = to_device(input.view()).view(),
+                      .weight = place(weight.view()),
+                      .output = output.view()});
+    const Tensor got = to_host(output);
+    for (std::int64_t i = 0; i < num_tokens * 40; ++i) {
+      EXPECT_EQ(std::isfinite(got.as<float>()[i]), i >= 40) << "number " << i;
     }
   }
 }

@@ -18,9 +18,9 @@ namespace {
 
 constexpr int kThreads = kMultiplyThreads + 32;  // one warp asks for weights
 constexpr int kMostParts = 4;
-// Fewer are faster in tiles: q, k and v of 3,072 columns and eight tokens take 11.5 us there, 12.1
-// in slices of a cluster of two (H200); the output projection 12.2 and 8.2.
-constexpr int kFewestColumns = 4096;
+// Two tokens of fewer columns are faster in folded rows: q, k and v take 8.6 us there, 10.1 here
+// (H200).
+constexpr int kFewestColumnsOfTwo = 4096;
 
 struct SlicedPart {
   const float* scale;  // [rows / 128, cols / 128]
@@ -63,7 +63,9 @@ __device__ void init_barriers(SlicedBarriers& barriers, const SlicedLinear& args
     init_barrier(&barriers.sums[i], 1);
     arrive_expecting(&barriers.sums[i], kRows * ((args.input.count + 1) / 2) * 8);
   }
-  init_barrier(&barriers.loaded, kMultiplyWarps);
+  init_barrier(&barriers.squares, 1);
+  arrive_expecting(&barriers.squares, kSlices * args.input.count * 4);
+  init_barrier(&barriers.asked, kMultiplyWarps);
   fence_barriers();
 }
 
@@ -76,7 +78,7 @@ __device__ void ask(const SlicedLinear& args, const Share& share, SlicedBarriers
     const int part = part_of(args, tile);
     const int row = (tile - args.parts[part].first_tile) * kTileRows;
     for (int block = share.blocks.begin; block < share.blocks.end; ++block) {
-      if (asked++ == kEarlySlots) wait(&barriers.loaded, 0);
+      if (asked++ == kEarlySlots) wait(&barriers.asked, 0);
       const int group = (block - share.blocks.begin) % kGroups;
       const int slot = place.slot(group);
       wait(&barriers.empty[slot], place.parity ^ 1U);
@@ -101,30 +103,63 @@ __device__ void look_up_scales(const SlicedLinear& args, const Share& share,
   }
 }
 
-// By a warpgroup: this block's rows of a tile, which all blocks of the cluster have summed up.
-__device__ void finish(const SlicedLinear& args, SlicedShared& shared, int tile, int index) {
-  const SlicedPart& part = args.parts[part_of(args, tile)];
-  const int first =
-      (tile - part.first_tile) * kTileRows + static_cast<int>(cluster_rank()) * kOwnRows;
-  wait(&shared.barriers.sums[index], 0);
-  for (int i = static_cast<int>(threadIdx.x) % 128; i < kOwnRows * args.input.count; i += 128) {
-    const int row = i % kOwnRows;
-    const int token = i / kOwnRows;
-    if (first + row >= part.rows) continue;
-    float sum = 0.0F;
+// What a thread finishes: a number of every third tile.
+class Outputs {
+ public:
+  __device__ Outputs(const SlicedLinear& args, const Share& share, int group)
+      : token_(static_cast<int>(threadIdx.x) % 128 / kOwnRows),
+        row_(static_cast<int>(threadIdx.x) % kOwnRows),
+        tiles_(share.num_tiles()) {
+    static_assert(kOwnRows * kTokens <= 128);
 #pragma unroll
-    for (int source = 0; source < kSlices * kGroups; ++source) {
-      sum += shared.sums[index][source][row][token];
+    for (int i = 0; i < kMost; ++i) {
+      to_[i] = nullptr;
+      const int tile = share.tiles.begin + group + i * kGroups;
+      if (tile >= share.tiles.end || token_ >= args.input.count) continue;
+      const SlicedPart& part = args.parts[part_of(args, tile)];
+      const int row =
+          (tile - part.first_tile) * kTileRows + static_cast<int>(cluster_rank()) * kOwnRows + row_;
+      if (row >= part.rows) continue;
+      to_[i] = part.output + std::int64_t{token_} * part.rows + row;
+      before_[i] = part.accumulate ? *to_[i] : 0.0F;
     }
-    float& output = part.output[std::int64_t{token} * part.rows + first + row];
-    output = part.accumulate ? output + sum : sum;
   }
-}
 
+  /// By a warpgroup: this block's rows, of which all blocks of the cluster have sent sums.
+  template <typename Tokens>
+  __device__ void finish(SlicedShared& shared, const Tokens& tokens, int group) const {
+    const float factor = tokens.factor(token_ % kTokens);
+#pragma unroll
+    for (int i = 0; i < kMost; ++i) {
+      const int index = group + i * kGroups;
+      if (index >= tiles_) break;
+      wait(&shared.barriers.sums[index], 0);  // for nothing, too: no block may end before
+      if (to_[i] == nullptr) continue;
+      float sum = 0.0F;
+#pragma unroll
+      for (int source = 0; source < kSlices * kGroups; ++source) {
+        sum += shared.sums[index][source][row_][token_];
+      }
+      *to_[i] = before_[i] + sum * factor;
+    }
+  }
+
+ private:
+  static constexpr int kMost = kMostTiles / kGroups;
+
+  int token_;
+  int row_;
+  int tiles_;
+  float* to_[kMost];
+  float before_[kMost];
+};
+
+template <typename Tokens>
 __device__ void multiply(const SlicedLinear& args, const Share& share, SlicedShared& shared,
-                         const char* stages, const char* tokens) {
+                         const Tokens& slice, const char* stages, const char* tokens) {
   const int group = __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x) / 128, 0);
   const int source = static_cast<int>(cluster_rank()) * kGroups + group;
+  const Outputs outputs(args, share, group);
   RingTurns place;
   for (int index = 0; index < share.num_tiles(); ++index) {
     SlicedSums sums;
@@ -140,14 +175,13 @@ __device__ void multiply(const SlicedLinear& args, const Share& share, SlicedSha
     }
     sums.send(shared, index, source, args.input.count);
   }
-  for (int index = group; index < share.num_tiles(); index += kGroups) {
-    finish(args, shared, share.tiles.begin + index, index);
-  }
+  outputs.finish(shared, slice, group);
 }
 
 #endif  // M2_SM90_CODE
 
 // Clusters share the tiles of 64 rows, their blocks the columns.
+template <bool kNormed>
 __global__ void __launch_bounds__(kThreads, 1)
     sliced_linear_kernel(const __grid_constant__ SlicedLinear args) {
 #if M2_SM90_CODE
@@ -168,11 +202,10 @@ __global__ void __launch_bounds__(kThreads, 1)
     return wait_cluster();
   }
   look_up_scales(args, share, shared.scales);
-  SlicedTokens slice(args.input, share.blocks, shared, tokens);
+  SlicedTokens<kNormed> slice(args.input, share.blocks, shared, tokens);
   wait_cluster();
-  await_earlier_kernels();
   slice.fill();
-  multiply(args, share, shared, stages, tokens);
+  multiply(args, share, shared, slice, stages, tokens);
 #endif
 }
 
@@ -187,8 +220,8 @@ ClusterLaunch launch_of(int clusters, int bytes, const Context& context) {
 }
 
 // Nothing where a block has too little room.
-std::optional<Plan> plan(const SlicedLinear& args, const Context& context) {
-  const auto kernel = sliced_linear_kernel;
+template <typename Kernel>
+std::optional<Plan> plan(const SlicedLinear& args, Kernel kernel, const Context& context) {
   allow_shared_memory(kernel, context.shared_bytes);
   // Fewer than multiprocessors / slices: clusters lie within groups of these.
   const int most =
@@ -209,11 +242,11 @@ std::optional<Plan> plan(const SlicedLinear& args, const Context& context) {
 }
 
 bool start(SlicedLinear args, Context& context) {
-  const std::optional<Plan> found = plan(args, context);
+  const auto kernel =
+      args.input.norm_weight == nullptr ? sliced_linear_kernel<false> : sliced_linear_kernel<true>;
+  const std::optional<Plan> found = plan(args, kernel, context);
   if (!found) return false;
   args.slots = found->slots;
-  const auto kernel = sliced_linear_kernel;
-  allow_shared_memory(kernel, context.shared_bytes);
   launch_of(found->clusters, found->bytes, context).start(kernel, args);
   return true;
 }
@@ -221,15 +254,17 @@ bool start(SlicedLinear args, Context& context) {
 bool fits(const WeightView& weight) {
   return weight.block_format == BlockFormat::kNone && weight.dtype == DType::kF8E4M3 &&
          weight.block_rows == kScaleColumns && weight.block_cols == kScaleColumns &&
-         weight.cols % (kSlices * kScaleColumns) == 0 && weight.cols > kFewestColumns &&
-         is_aligned(weight.data);
+         weight.cols % (kSlices * kScaleColumns) == 0 && is_aligned(weight.data);
 }
 
-bool fits(std::span<const LinearArgs> products, const Context& context) {
+bool fits(std::span<const LinearArgs> products, const RmsNormArgs* norm, const Context& context) {
   if (!context.has_wgmma || products.empty() || products.size() > kMostParts) return false;
   const LinearArgs& first = products.front();
-  if (first.input.shape[0] < 2 || first.input.shape[0] > kTokens || !is_aligned(first.input.data))
-    return false;
+  const TensorView& input = norm == nullptr ? first.input : norm->input;
+  const std::int64_t num_tokens = input.shape[0];
+  if (num_tokens < 2 || num_tokens > kTokens || !is_aligned(input.data)) return false;
+  if (num_tokens == 2 && first.weight.cols < kFewestColumnsOfTwo) return false;
+  if (norm != nullptr && !is_aligned(norm->weight.data)) return false;
   return std::ranges::all_of(products, [&](const LinearArgs& args) {
     return fits(args.weight) && args.input.data == first.input.data &&
            args.weight.cols == first.weight.cols;
@@ -239,12 +274,16 @@ bool fits(std::span<const LinearArgs> products, const Context& context) {
 }  // namespace
 }  // namespace sliced
 
-bool sliced_linears(std::span<const LinearArgs> products, Context& context) {
-  if (!sliced::fits(products, context)) return false;
+bool sliced_linears(std::span<const LinearArgs> products, const RmsNormArgs* norm,
+                    Context& context) {
+  if (!sliced::fits(products, norm, context)) return false;
   const LinearArgs& first = products.front();
+  const TensorView& input = norm == nullptr ? first.input : norm->input;
   sliced::SlicedLinear args = {};
-  args.input = {.rows = first.input.as<float>(),
-                .count = static_cast<int>(first.input.shape[0]),
+  args.input = {.rows = input.as<float>(),
+                .norm_weight = norm == nullptr ? nullptr : norm->weight.as<float>(),
+                .eps = norm == nullptr ? 0.0F : norm->eps,
+                .count = static_cast<int>(input.shape[0]),
                 .cols = static_cast<int>(first.weight.cols)};
   for (const LinearArgs& product : products) {
     args.maps[args.count] = gemm_matrix(product.weight).map;

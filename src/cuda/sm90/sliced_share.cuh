@@ -25,7 +25,7 @@ constexpr int kMultiplyWarps = kMultiplyThreads / 32;
 // Of the ring: a multiple of kGroups, so that a place is always the same warpgroup's.
 constexpr int kMostSlots = 24;
 constexpr int kMostStages = 24;  // of a tile in a block
-constexpr int kMostTiles = 4;    // of a cluster
+constexpr int kMostTiles = 12;   // of a cluster
 
 // A token's number is a sum of parts in F8, twelve bits of it. Operand row part * kTokens + token.
 constexpr int kParts = 3;
@@ -39,13 +39,16 @@ struct SlicedBarriers {
   std::uint64_t full[kMostSlots];
   std::uint64_t empty[kMostSlots];
   std::uint64_t sums[kMostTiles];
-  std::uint64_t loaded;
+  std::uint64_t squares;
+  std::uint64_t asked;  // for the tokens
 };
 
 struct SlicedShared {
   SlicedBarriers barriers;
   float scales[kMostTiles][kMostStages];  // of the weights
   float powers[kMostStages][kTokens];     // that products with a token have to be scaled by
+  float squares[kMostStages][kTokens];    // of tokens that are normed, their sum
+  float slice_squares[kSlices][kTokens];  // the same by slice
   alignas(16) TileSums sums[kMostTiles];  // as many as a cluster has tiles
 };
 
@@ -80,7 +83,8 @@ struct RingTurns {
 };
 
 /// Stores to block `rank` of the cluster; `barrier` there counts the bytes.
-__device__ inline void send(const float* to, const Barrier* barrier, unsigned rank, float2 x) {
+template <typename T>
+__device__ void send(const float* to, const Barrier* barrier, unsigned rank, T x) {
   const auto remote = [rank](const void* pointer) {
     return address_in_cluster(sm90::shared_address(pointer), static_cast<int>(rank));
   };

@@ -2,10 +2,10 @@
 
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
-#include "cuda/expert_one_token.cuh"
 #include "cuda/expert_passes.h"
 #include "cuda/expert_row_tiles.cuh"
 #include "cuda/expert_stream.cuh"
+#include "cuda/few_tokens_experts.cuh"
 #include "cuda/few_tokens_route.h"
 #include "cuda/int4_experts.h"
 #include "cuda/plain_experts.h"
@@ -23,14 +23,14 @@ bool can_stream(const ExpertWeights& expert, const Context& context) {
 }
 
 template <DType kType>
-bool stream_one_token(const MoeExpertsArgs& args, const RouterScores* scores, Context& context) {
+bool stream_few_tokens(const MoeExpertsArgs& args, const RouterScores* scores, Context& context) {
   constexpr int kPieces = kType == DType::kF8E4M3 ? 2 : 4;  // the published widths
-  using Exact = OneTokenBlock<kType, kPieces, kPieces / 2, true>;
-  using Any = OneTokenBlock<kType, 4, 4, false>;
+  using Exact = FewTokensBlock<kType, kPieces, kPieces / 2, true>;
+  using Any = FewTokensBlock<kType, 4, 4, false>;
   const ExpertWeights& expert = args.experts.front();
   return Exact::fits_exactly(stream_shape(expert.gate), stream_shape(expert.down))
-             ? one_token_experts<Exact>(args, scores, context)
-             : one_token_experts<Any>(args, scores, context);
+             ? few_tokens_experts<Exact>(args, scores, context)
+             : few_tokens_experts<Any>(args, scores, context);
 }
 
 template <DType kType>
@@ -87,11 +87,10 @@ void moe_experts(const MoeExpertsArgs& args, const RouterScores* scores, Context
   for_weight_type(args.experts.front().gate.dtype, [&](auto type) {
     if constexpr (type.value != DType::kF32) {
       if (!can_stream(args.experts.front(), context)) return;
-      const bool is_one = args.topk_ids.shape[0] == 1;
       const auto run = [&](const MoeExpertsArgs& pass, const RouterScores* of_pass) {
         return stream<type.value>(pass, of_pass, context);
       };
-      streamed = (is_one && stream_one_token<type.value>(args, scores, context)) ||
+      streamed = stream_few_tokens<type.value>(args, scores, context) ||
                  run_passes(args, scores, kPassTokens, run);
     }
   });

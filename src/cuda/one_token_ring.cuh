@@ -9,14 +9,15 @@
 
 namespace m2::cuda {
 
-/// kStage: what a stage holds, 16 bytes.
-template <typename kStage, int kWarps, int kTeamCount, int kMostSlots, int kBuffers>
+/// kStage: what a stage holds, 16 bytes. A warp leaves kFloatCount floats.
+template <typename kStage, int kWarps, int kTeamCount, int kMostSlots, int kBuffers,
+          int kFloatCount = 16>
 class OneTokenRing {
  public:
   using Stage = kStage;
   static constexpr int kTeams = kTeamCount;
   static constexpr int kTeamWarps = kWarps / kTeams;
-  static constexpr int kFloats = 16;  // that a warp leaves
+  static constexpr int kFloats = kFloatCount;
 
   __host__ __device__ static constexpr int num_bytes(int slots, int slot_bytes) {
     return kSlotsAt + slots * slot_bytes;

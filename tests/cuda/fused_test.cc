@@ -118,7 +118,7 @@ TEST_F(CudaFused, MoeBlock) {
           {place(stored[e].view()), place(stored[e + 1].view()), place(stored[e + 2].view())});
     }
     make_router(kExperts, kWidth, random);
-    for (const std::int64_t num_tokens : {0, 1, 2, 8, 20}) {
+    for (const std::int64_t num_tokens : {0, 1, 2, 3, 4, 8, 20}) {
       SCOPED_TRACE(testing::Message() << num_tokens << " tokens " << dtype_name(dtype));
       const Tensor input = random.tensor({num_tokens, kWidth});
       const BlockOutputs apart = run_block(input, experts, kChosen, false);

@@ -18,14 +18,17 @@ struct Case {
   std::int64_t top_k;
 };
 
-// One token and its own path, full and partial tiles of tokens, one expert that gets everything,
-// sizes that take the plain path, the model's widths, more tokens than a block sorts.
+// Few tokens and their own path, full and partial tiles of tokens, one expert that gets everything,
+// sizes that take the plain path, the model's widths, more tokens than a block sorts; two to four
+// tokens that share experts, that share none, with an odd number of experts, with more choices than
+// a warp has lanes.
 constexpr Case kCases[] = {
     {0, 64, 64, 4, 2},     {1, 64, 64, 4, 2},     {1, 256, 192, 12, 8}, {1, 128, 64, 80, 70},
     {2, 128, 320, 8, 3},   {9, 192, 64, 1, 1},    {37, 64, 128, 3, 2},  {150, 128, 64, 5, 4},
     {3, 33, 20, 6, 2},     {20, 48, 65, 4, 2},    {4, 3072, 128, 6, 2}, {1, 128, 1536, 4, 2},
     {1, 512, 1536, 4, 3},  {3, 1024, 512, 6, 3},  {40, 512, 512, 3, 2}, {1, 512, 512, 80, 70},
-    {1, 3072, 1536, 4, 3}, {9, 3072, 1536, 2, 2}, {1, 512, 2048, 5, 5}, {520, 128, 64, 5, 4},
+    {1, 3072, 1536, 3, 3}, {9, 3072, 1536, 2, 2}, {1, 512, 2048, 5, 5}, {520, 128, 64, 5, 4},
+    {4, 3072, 1536, 3, 2}, {4, 512, 512, 40, 8},  {3, 512, 1536, 5, 5}, {4, 512, 512, 20, 9},
 };
 
 // Relative to the norm of a row: four times what the activations of both products are held to, for
@@ -95,12 +98,14 @@ class CudaMoeExperts : public test::DeviceTest {
 
 // The result is compared with that of the reference, relative to the size of its row: the norms of
 // the operands bound both, and the errors of the inner values add to those of the outer product.
-TEST_F(CudaMoeExperts, MatchesTheReference) {
+class CudaMoeExpertsOf : public CudaMoeExperts, public testing::WithParamInterface<DType> {};
+
+TEST_P(CudaMoeExpertsOf, MatchesTheReference) {
   unsigned seed = 1;
-  for (const Case& c : kCases) {
-    for (const DType dtype : test::kWeightTypes) expect_match(c, dtype, ++seed);
-  }
+  for (const Case& c : kCases) expect_match(c, GetParam(), ++seed);
 }
+INSTANTIATE_TEST_SUITE_P(Formats, CudaMoeExpertsOf, testing::ValuesIn(test::kWeightTypes),
+                         [](const auto& of) { return std::string(dtype_name(of.param)); });
 
 // More than 64 tokens of the model's widths share wider tiles.
 TEST_F(CudaMoeExperts, WideTilesMatchTheReference) {
@@ -139,6 +144,35 @@ TEST_F(CudaMoeExperts, RepeatsBitForBitAndTokensAreIndependent) {
   }
   const Tensor few = run(7);
   test::expect_same_bits(test::floats(few), test::floats(first).first(7 * 512));
+}
+
+// Blocks claim their work, and read what others write without waiting for all of it: each launch
+// has the bits of the first one all the same.
+TEST_F(CudaMoeExperts, FewTokensRepeatBitForBit) {
+  constexpr std::int64_t kMostTokens = 4;
+  const Case c{kMostTokens, 3072, 1536, 4, 3};
+  Random random(8);
+  const Layer layer = make_layer(c, DType::kF8E4M3, random);
+  for (std::int64_t num_tokens = 1; num_tokens <= kMostTokens; ++num_tokens) {
+    SCOPED_TRACE(testing::Message() << num_tokens << " tokens");
+    const Tensor hidden = to_device(random.tensor({num_tokens, c.hidden_size}).view());
+    const Tensor ids =
+        to_device(test::neighbouring_experts(num_tokens, c.top_k, c.num_experts, random).view());
+    const Tensor weights = to_device(random.tensor({num_tokens, c.top_k}).view());
+    const auto run = [&] {
+      const Tensor output = backend_->allocate(DType::kF32, hidden.shape());
+      backend_->moe_experts({.hidden_states = hidden.view(),
+                             .topk_ids = ids.view(),
+                             .topk_weights = weights.view(),
+                             .experts = layer.device,
+                             .output = output.view()});
+      return to_host(output);
+    };
+    const Tensor first = run();
+    for (int i = 0; i < 50; ++i) {
+      test::expect_same_bits(test::floats(run()), test::floats(first));
+    }
+  }
 }
 
 TEST_F(CudaMoeExperts, EveryActivationMatchesTheHost) {

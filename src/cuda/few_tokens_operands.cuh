@@ -1,11 +1,11 @@
-// Products of one token with eight rows of weights, as the lanes of a warp make them.
+// Products of up to four tokens with eight rows of weights, as the lanes of a warp make them.
 //
 // A warp multiplies two pieces of 128 bytes of a stage together: they are the upper and the lower
 // rows of the mma (m16n8k16), and what they meet is in different columns of it. F8 weights become
-// f16 in registers. The token's numbers are f16 with a power of two for the columns of a piece, or
-// with BF16 weights a high and a low part, columns of their own. Which columns of a row belong to
-// which step is of no importance, as long as both operands agree: a lane reads sixteen neighbouring
-// bytes of weights, and the token's numbers in that order.
+// f16 in registers. A token's numbers are f16 with a power of two for the columns of a piece, or
+// with BF16 weights a high and a low part, columns of their own: two tokens then. Which columns of
+// a row belong to which step is of no importance, as long as both operands agree: a lane reads
+// sixteen neighbouring bytes of weights, and the token's numbers in that order.
 #pragma once
 
 #include "cuda/mma.cuh"
@@ -14,10 +14,11 @@
 namespace m2::cuda {
 
 template <DType kType>
-class OneTokenOperands {
+class FewTokensOperands {
  public:
   static constexpr bool kScaled = kType == DType::kF8E4M3;
   static constexpr int kColumns = kPieceCols<kType>;  // of a piece
+  static constexpr int kMostTokens = kType == DType::kBF16 ? 2 : 4;
 
   // ---- tokens in shared memory, a row each
 
@@ -47,13 +48,24 @@ class OneTokenOperands {
     std::uint32_t row;
     int piece;
   };
+  /// The token whose numbers the lane brings to the mma, and the one whose sums it gets.
+  __device__ static int column_token() {
+    return static_cast<int>(threadIdx.x) % 32 / (32 / kMostTokens);
+  }
+  __device__ static int sum_token() { return static_cast<int>(threadIdx.x) % 4 / kParts; }
+  /// Whether the lane has sums of one of `num_tokens` after gather().
+  __device__ static bool has_sums(int num_tokens) {
+    return threadIdx.x % kParts == 0 && sum_token() < num_tokens;
+  }
 
   /// What a lane has of two pieces of tokens.
   struct Tokens {
     std::uint32_t values[kPieceCols<kType> / 16][2];
     float scales[2];
 
-    __device__ void load(const Place& upper, const Place& lower, int cols) {
+    /// Pieces that meet the upper and the lower rows: of column_token(), and of sum_token().
+    __device__ void load(const Place& upper, const Place& lower, const Place& upper_sum,
+                         const Place& lower_sum, int cols) {
       const int lane = static_cast<int>(threadIdx.x) % 32;
       const bool is_upper = lane / 4 / kParts % 2 == 0;  // the lane's column of the mma
       const int part = lane / 4 % kParts;
@@ -69,8 +81,8 @@ class OneTokenOperands {
         values[2 * v + 1][0] = x.z;
         values[2 * v + 1][1] = x.w;
       }
-      scales[0] = scale_at(upper, cols);
-      scales[1] = scale_at(lower, cols);
+      scales[0] = scale_at(upper_sum, cols);
+      scales[1] = scale_at(lower_sum, cols);
     }
   };
 
@@ -88,8 +100,8 @@ class OneTokenOperands {
     }
   };
 
-  /// sums[0] += upper pieces' products, sums[1] += lower ones', of row lane / 4; with BF16 weights
-  /// in lanes lane % 2 == 0 and 1.
+  /// sums[0] += upper pieces' products, sums[1] += lower ones', of row lane / 4 and sum_token();
+  /// with BF16 weights in lanes lane % 2 == 0 and 1.
   __device__ static void add(const Weights& weights, const Tokens& tokens, float (&sums)[2]) {
     float chains[2][4] = {};  // they hide each other's latency
 #pragma unroll
@@ -108,7 +120,7 @@ class OneTokenOperands {
       sums[1] += (chains[0][3] + chains[1][3]) * (weights.scales[1] * tokens.scales[1]);
     }
   }
-  /// Such sums in lanes lane % 4 == 0.
+  /// Such sums in the lanes with has_sums().
   __device__ static void gather(float (&sums)[2]) {
     if constexpr (kParts == 2) sums[1] = __shfl_xor_sync(kAllLanes, sums[1], 1);
   }

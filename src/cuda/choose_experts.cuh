@@ -115,11 +115,16 @@ __device__ inline std::int32_t choose_expert(const RouterScores& router, std::in
   return choose_expert(router, token, top_k, [](std::int32_t) {});
 }
 
-/// By the same warp: the weight of the choice, which in lanes from K on is anything.
+/// By the same warp: the score of the choice, zero in lanes from K on.
+__device__ inline float score_of_choice(const RouterScores& router, std::int64_t token,
+                                        std::int32_t id, int top_k) {
+  const bool used = static_cast<int>(threadIdx.x) % 32 < top_k;
+  return used ? __ldcg(router.scores + token * kRankedExperts + id) : 0.0F;
+}
+/// Its weight, which in lanes from K on is anything.
 __device__ inline float weight_of_choice(const RouterScores& router, std::int64_t token,
                                          std::int32_t id, int top_k) {
-  const bool used = static_cast<int>(threadIdx.x) % 32 < top_k;
-  const float score = used ? __ldcg(router.scores + token * kRankedExperts + id) : 0.0F;
+  const float score = score_of_choice(router, token, id, top_k);
   return score / sum_of_warp(score);
 }
 

@@ -25,10 +25,11 @@ __device__ inline ExpertMatrices matrices_of(const ExpertPointers& expert) {
 struct Int4Plan {
   int sets = 0;   // of tokens that a block holds; 0: not even one fits
   int slots = 0;  // of a ring
-  // Of one token:
+  // Of few tokens:
   int given = 0;       // tiles of gate and up that a block need not claim
   int down_tiles = 0;  // eights of rows in a stage
   int in_flight = 0;   // stages on their way
+  int entries = 0;     // for inner values of a token with an expert
   int num_bytes = 0;
 };
 
@@ -43,10 +44,10 @@ struct Int4Experts {
   Int4Shape down;  // [H, I]
   Activation activation;
   float* inner;   // [T * K, I]
-  float* output;  // [T * K, H]; of one token: [H], to add to
+  float* output;  // [T * K, H]; of few tokens: [T, H], to add to
   int top_k;
   UnitCounter* counters[2];  // of gate and up, where `done` blocks have ended, and of down
-  MarkRound* round;          // of one token, with `inner`
+  MarkRound* round;          // of few tokens, with `inner`
   Int4Plan plan;
 };
 

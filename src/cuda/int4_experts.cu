@@ -6,6 +6,7 @@
 #include "cuda/combine_experts.h"
 #include "cuda/expert_passes.h"
 #include "cuda/int4_block.cuh"
+#include "cuda/int4_few_tokens.cuh"
 #include "cuda/int4_one_token.cuh"
 #include "cuda/shared_memory.h"
 #include "cuda/unit_counter.h"
@@ -37,6 +38,13 @@ __global__ void __launch_bounds__(Int4OneToken<kGroup>::kThreads, 1)
   Int4OneToken<kGroup>(reinterpret_cast<char*>(shared), args).run();
 }
 
+template <int kGroup>
+__global__ void __launch_bounds__(Int4FewTokens<kGroup>::kThreads, 1)
+    int4_few_tokens_kernel(const Int4Experts args) {
+  extern __shared__ uint4 shared[];
+  Int4FewTokens<kGroup>(reinterpret_cast<char*>(shared), args).run();
+}
+
 Int4Shape shape_of(const WeightView& weight) {
   return {static_cast<int>(weight.rows), static_cast<int>(weight.cols)};
 }
@@ -61,31 +69,36 @@ void start(Kernel kernel, int threads, const Int4Experts& args, const Context& c
                 args.plan.num_bytes, args);
 }
 
-// False where a stage does not fit, or there are more experts than lanes.
-template <int kGroup>
-bool one_token(const MoeExpertsArgs& call, Int4Experts args, Context& context) {
-  using Kernel = Int4OneToken<kGroup>;
+// Int4OneToken or Int4FewTokens, which add to the output themselves. False where the tokens, the
+// choices or a stage do not fit.
+template <typename Kernel>
+bool add_experts(const MoeExpertsArgs& call, Int4Experts args, Context& context,
+                 void (*kernel)(Int4Experts)) {
   constexpr int kInFlight = 2;  // stages: see int4_one_token.cuh
   constexpr int kGiven = 8;
+  if (!Kernel::takes(args)) return false;
+  const int num_slots = args.sizes.num_slots;
   const int row_tiles = args.down.rows / kUnitRows;
+  args.sizes.tokens_per_tile = kSetTokens;
   args.output = call.output.as<float>();
   int tiles = std::min(Kernel::kStageTiles, (row_tiles + context.num_sms - 1) / context.num_sms);
   for (; tiles > 0 && args.plan.slots == 0; --tiles) {
     args.plan.down_tiles = tiles;
     const Int4Plan fitted = plan_with(1, Kernel::kMostSlots, context, [&](const Int4Plan& plan) {
+      args.plan.entries = std::min(kSetTokens * plan.slots, num_slots);
       return Kernel::num_bytes(args, plan, context.num_sms);
     });
     args.plan.slots = fitted.slots;
     args.plan.num_bytes = fitted.num_bytes;
   }
-  if (args.plan.slots == 0 || args.top_k > ChoiceBarriers::kMaxChoices) return false;
+  if (args.plan.slots == 0) return false;
   args.plan.given = kGiven;
   args.plan.in_flight = std::min(kInFlight, args.plan.slots);
   const MarkedValues inner = marked_values(
-      static_cast<std::size_t>(args.top_k) * static_cast<std::size_t>(args.gate.rows), context);
+      static_cast<std::size_t>(num_slots) * static_cast<std::size_t>(args.gate.rows), context);
   args.inner = inner.values;
   args.round = inner.round;
-  start(int4_one_token_kernel<kGroup>, Kernel::kThreads, args, context);
+  start(kernel, Kernel::kThreads, args, context);
   return true;
 }
 
@@ -129,8 +142,15 @@ bool run(const MoeExpertsArgs& call, const RouterScores* scores, Context& contex
       .counters = {next_counter(context), next_counter(context)},
       .round = nullptr,
       .plan = {}};
-  const bool is_one = call.hidden_states.shape[0] == 1;
-  if (is_one && one_token<kGroup>(call, args, context)) return true;
+  const std::int64_t num_tokens = call.hidden_states.shape[0];
+  if (num_tokens == 1 &&
+      add_experts<Int4OneToken<kGroup>>(call, args, context, int4_one_token_kernel<kGroup>)) {
+    return true;
+  }
+  if (num_tokens > 1 &&
+      add_experts<Int4FewTokens<kGroup>>(call, args, context, int4_few_tokens_kernel<kGroup>)) {
+    return true;
+  }
   return several_tokens<kGroup>(call, args, context);
 }
 

@@ -32,6 +32,9 @@ class Int4OneToken {
   using Inner = Int4Tokens<kHelpers, 1>;
   using Ring = OneTokenRing<OneTokenStage, kWarps, kTeams, kMostSlots, kBuffers>;
 
+  [[nodiscard]] static bool takes(const Int4Experts& args) {
+    return args.top_k <= ChoiceBarriers::kMaxChoices;
+  }
   /// Of gate and up a stage is a tile, of down up to kStageTiles eights of rows.
   __host__ __device__ static int slot_bytes(const Int4Experts& args) {
     const int gate_up = 2 * args.gate.template eight_rows<kGroup>();

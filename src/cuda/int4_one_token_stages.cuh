@@ -5,15 +5,15 @@
 
 namespace m2::cuda {
 
-enum class StageKind : int { kGateUp, kDown, kRowsEnd };
+enum class StageKind : int { kGateUp, kDown, kRowsEnd, kEnd };
 
 /// What a stage holds.
 struct OneTokenStage {
   StageKind kind;
   int index;  // of gate and up: the tile, -1 without weights; of down: the choice; of the rows'
               // end: the team that had the first choice
-  int done;  // of gate and up: so many choices have no other tile in this block after it
-  int last;  // of gate and up or of all
+  int done;   // of gate and up: so many choices have no other tile in this block after it
+  int last;   // of gate and up or of all
 };
 
 /// What a block's warps tell each other of a token's choices, once.

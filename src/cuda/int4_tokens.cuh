@@ -20,13 +20,18 @@ struct SetOperands {
   float scale;  // of token lane % 4
 };
 
-/// Where kSet is 1, each token is a set by itself, and all four tokens of a lane's operands are the
-/// same one.
+/// Where a lane finds its operands of four tokens that lie apart.
+struct PickedTokens {
+  std::uint32_t operands;
+  std::uint32_t scale;
+};
+
+/// Where kSet is 1, each token is a set by itself, and any four can be picked.
 template <int kWarps, int kSet = kSetTokens>
 class Int4Tokens {
  public:
   __host__ __device__ static constexpr int num_bytes(int units, int sets) {
-    return units * sets * kSetBytes;
+    return sets * set_bytes(units);
   }
 
   /// `shared` [num_bytes(units, sets)], aligned to 16 bytes.
@@ -72,27 +77,43 @@ class Int4Tokens {
     *reinterpret_cast<uint2*>(set + word / 2 * kHalfBytes + to * 16 + word % 2 * 8) =
         make_uint2(bytes[0], bytes[1]);
     if (lane() == 0) {
-      reinterpret_cast<float*>(set + 2 * kHalfBytes)[token % kSet] = largest * (1.0F / kLargest);
+      scales(token / kSet)[unit * kSet + token % kSet] = largest * (1.0F / kLargest);
     }
   }
 
   [[nodiscard]] __device__ SetOperands load(int set, int unit) const {
     const std::uint32_t from = shared_address(block(set, unit));
-    const uint4 low = load_shared(from + lane() % kSetLanes * 16);
-    const uint4 high = load_shared(from + kHalfBytes + lane() % kSetLanes * 16);
-    float scale;
-    asm volatile("ld.shared.f32 %0, [%1];"
-                 : "=f"(scale)
-                 : "r"(from + 2 * kHalfBytes + lane() % kSet * 4)
-                 : "memory");
-    return {{{low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}}, scale};
+    return load_from(from + lane() % kSetLanes * 16,
+                     shared_address(scales(set) + unit * kSet + lane() % kSet));
+  }
+
+  /// token_of(i), i < 4: the i-th token of a set.
+  template <typename TokenOf>
+  [[nodiscard]] __device__ PickedTokens pick(const TokenOf& token_of) const {
+    static_assert(kSet == 1);
+    return {shared_address(block(token_of(lane() / kSetLanes), 0)) + lane() % kSetLanes * 16,
+            shared_address(scales(token_of(lane() % kSetTokens)))};
+  }
+  [[nodiscard]] __device__ SetOperands load(const PickedTokens& picked, int unit) const {
+    return load_from(picked.operands + unit * 2 * kHalfBytes, picked.scale + unit * 4);
   }
 
  private:
   static constexpr int kSetLanes = 8 * kSet;         // whose operands differ
   static constexpr int kHalfBytes = kSetLanes * 16;  // two words' operands
-  static constexpr int kSetBytes = 2 * kHalfBytes + kSetTokens * static_cast<int>(sizeof(float));
+  // The operands of all units, then the scales.
+  __host__ __device__ static constexpr int set_bytes(int units) {
+    return (units * (2 * kHalfBytes + kSet * 4) + 15) / 16 * 16;
+  }
   static constexpr float kLargest = 127.0F * 256.0F + 127.0F;
+
+  __device__ static SetOperands load_from(std::uint32_t operands, std::uint32_t scale_at) {
+    const uint4 low = load_shared(operands);
+    const uint4 high = load_shared(operands + kHalfBytes);
+    float scale;
+    asm volatile("ld.shared.f32 %0, [%1];" : "=f"(scale) : "r"(scale_at) : "memory");
+    return {{{low.x, low.y}, {low.z, low.w}, {high.x, high.y}, {high.z, high.w}}, scale};
+  }
 
   // On their way at a time.
   static constexpr int kBatch = 8;
@@ -115,7 +136,10 @@ class Int4Tokens {
 
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   [[nodiscard]] __device__ char* block(int set, int unit) const {
-    return shared_ + (set * units_ + unit) * kSetBytes;
+    return shared_ + set * set_bytes(units_) + unit * 2 * kHalfBytes;
+  }
+  [[nodiscard]] __device__ float* scales(int set) const {  // [units, kSet]
+    return reinterpret_cast<float*>(block(set, units_));
   }
 
   // Over the warp; not a number where one is none, and never so small that its inverse is infinite.
@@ -141,7 +165,7 @@ class Int4Tokens {
                        __float_as_uint(fmaf(y, inverse, kMagic)), 0x5410U);
   }
 
-  char* shared_;  // [sets, units] of kSetBytes
+  char* shared_;  // [sets] of set_bytes(units)
   int units_;
 };
 

@@ -19,13 +19,16 @@ struct Case {
 // One token with an even and an odd number of experts, with more rows of the mma than warps, and
 // with more experts than warps can take at once; full and partial tiles of 4 and 8 tokens; one
 // stage, several and a part of one; many tokens with sizes that the matrix units take, and without;
-// more tokens than fit a block at a time.
+// more tokens than fit a block at a time; up to eight tokens of all experts or of one each, and
+// with more choices than inner values that a block holds at a time.
 constexpr Case kCases[] = {
     {1, 128, 128, 4, 2},    {1, 256, 384, 12, 8},   {1, 3072, 1536, 9, 3},  {1, 640, 256, 16, 10},
     {1, 1664, 128, 30, 26}, {1, 128, 128, 1, 1},    {8, 3072, 1536, 3, 2},  {2, 128, 256, 8, 3},
     {9, 384, 128, 1, 1},    {16, 256, 128, 3, 2},   {37, 128, 256, 3, 2},   {64, 1664, 128, 5, 4},
     {80, 128, 128, 6, 2},   {265, 256, 256, 4, 2},  {270, 512, 256, 1, 1},  {400, 256, 512, 3, 2},
     {257, 1536, 256, 6, 2}, {16, 3072, 1536, 2, 1}, {17, 3072, 1536, 2, 1}, {200, 3072, 128, 64, 8},
+    {8, 640, 1664, 40, 8},  {5, 256, 384, 8, 8},    {7, 384, 128, 20, 1},   {3, 1664, 640, 16, 7},
+    {8, 128, 128, 1, 1},    {6, 256, 128, 30, 26},
 };
 
 struct Layer {
@@ -88,6 +91,18 @@ class CudaInt4Experts : public test::MoeBlockTest {
     // Activations are f16, of many tokens BF16 between the products; sums are float32.
     const double tolerance = c.num_tokens > 256 ? 0x1p-8 : 0x1p-10;
     test::expect_rows_within(test::floats(got), test::floats(expected), c.hidden_size, tolerance);
+  }
+
+  // The hidden states and what the experts of the layer add to them.
+  Tensor run_experts(const Layer& layer, const Tensor& hidden, const Tensor& ids,
+                     const Tensor& weights) {
+    const Tensor output = to_device(hidden.view());
+    backend_->moe_experts({.hidden_states = to_device(hidden.view()).view(),
+                           .topk_ids = to_device(ids.view()).view(),
+                           .topk_weights = to_device(weights.view()).view(),
+                           .experts = layer.device,
+                           .output = output.view()});
+    return to_host(output);
   }
 
   void expect_matches(BlockFormat format) {
@@ -163,6 +178,37 @@ TEST_F(CudaInt4Experts, RepeatBitForBit) {
       const BlockOutputs first = run_block(input, layer.device, kChosen, true);
       for (int i = 0; i < 20; ++i) {
         expect_same_bits(run_block(input, layer.device, kChosen, true).residual, first.residual);
+      }
+    }
+  }
+}
+
+// Blocks claim their work, and launches leave marks in the memory of others of as many choices.
+TEST_F(CudaInt4Experts, RepeatBitForBitBesideOtherNumbersOfTokens) {
+  constexpr int kRounds = 20;
+  constexpr std::int64_t kWidth = 1536;
+  constexpr std::int64_t kExperts = 24;
+  constexpr std::int64_t kChosen = 4;
+  Random random(61);
+  const Layer layer =
+      make_layer({0, kWidth, 640, kExperts, kChosen}, BlockFormat::kInt4G128, random);
+  struct Batch {
+    Tensor hidden, ids, weights, first;
+  };
+  std::vector<Batch> batches;
+  for (const std::int64_t num_tokens : {1, 2, 3, 5, 8, 8, 2}) {
+    batches.push_back({random.tensor({num_tokens, kWidth}),
+                       test::neighbouring_experts(num_tokens, kChosen, kExperts, random),
+                       random.tensor({num_tokens, kChosen}), Tensor()});
+  }
+  for (int round = 0; round < kRounds; ++round) {
+    for (Batch& batch : batches) {
+      SCOPED_TRACE(testing::Message() << "round " << round << ", " << batch.hidden.shape()[0]);
+      Tensor got = run_experts(layer, batch.hidden, batch.ids, batch.weights);
+      if (round == 0) {
+        batch.first = std::move(got);
+      } else {
+        test::expect_same_bits(test::floats(got), test::floats(batch.first));
       }
     }
   }

@@ -93,8 +93,7 @@ void Workload::each_step(const ForwardOptions& options,
                          const std::function<void(const Step&)>& after) {
   for (std::int64_t index = 0; index < num_steps(); ++index) {
     const Step step = prepare(index);
-    model_.forward(batch_, cache_, options);
-    if (!logit_rows_.empty()) model_.top_logits(logit_rows_);
+    model_.step(batch_, cache_, logit_rows_, options);
     after(step);
   }
 }

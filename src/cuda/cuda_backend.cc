@@ -98,12 +98,16 @@ void CudaBackend::synchronize() {
 bool CudaBackend::host_accessible() const { return false; }
 
 void CudaBackend::upload(const TensorView& host, const TensorView& device) {
+  Impl& impl = on_device();
+  if (impl.steps.copy(host, device, cuda::StepCopies::Way::kUp, impl.context)) return;
   // Pageable memory is read before the call returns.
-  on_device().move(host, device, cudaMemcpyHostToDevice);
+  impl.move(host, device, cudaMemcpyHostToDevice);
 }
 
 void CudaBackend::download(const TensorView& device, const TensorView& host) {
-  on_device().download(device, host);
+  Impl& impl = on_device();
+  if (impl.steps.copy(host, device, cuda::StepCopies::Way::kDown, impl.context)) return;
+  impl.download(device, host);
 }
 
 void CudaBackend::copy(const TensorView& from, const TensorView& to) {
@@ -128,7 +132,7 @@ TensorView CudaBackend::place(const TensorView& host, Owners& owners) {
 
 void CudaBackend::run_step(std::span<const std::uint64_t> key, const std::function<void()>& work) {
   Impl& impl = on_device();
-  impl.steps.run(key, work, impl.context.stream);
+  impl.steps.run(key, work, impl.context);
 }
 
 void CudaBackend::embedding(const EmbeddingArgs& args) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cuda/runtime.h"
+#include "cuda/step_copies.h"
 
 namespace m2::cuda {
 
@@ -16,9 +17,14 @@ namespace m2::cuda {
 /// it is made again after any of them has moved. The keys used last are kept.
 class StepGraphs {
  public:
-  /// Runs `work`, which launches on `stream` only, or what it launched under the same key.
+  /// Runs `work`, which launches on the context's stream only, or what it launched under the same
+  /// key. What it downloads is there on return.
   void run(std::span<const std::uint64_t> key, const std::function<void()>& work,
-           const Stream& stream);
+           const Context& context);
+
+  /// While `work` runs: a copy of it. False where the caller must make it.
+  [[nodiscard]] bool copy(const TensorView& host, const TensorView& device, StepCopies::Way way,
+                          const Context& context);
 
  private:
   struct GraphDestroy {
@@ -28,17 +34,29 @@ class StepGraphs {
 
   struct Record {
     std::vector<std::uint64_t> key;
+    StepCopies copies;
     Graph graph;  // none after the first run
     std::uint64_t workspace_moves = 0;
     std::uint64_t last_use = 0;
   };
 
+  // The step whose work runs.
+  struct Current {
+    StepCopies* copies = nullptr;
+    bool recording = false;
+  };
+
   [[nodiscard]] Record* find(std::span<const std::uint64_t> key);
-  void add(std::span<const std::uint64_t> key);
-  [[nodiscard]] static Graph record(const std::function<void()>& work, const Stream& stream);
+  void run_first(std::span<const std::uint64_t> key, const std::function<void()>& work,
+                 const Context& context);
+  void add(Record record, const Context& context);
+  [[nodiscard]] Graph record(StepCopies& copies, const std::function<void()>& work,
+                             const Context& context);
+  void run_work(const Current& current, const std::function<void()>& work);
 
   std::vector<Record> records_;
   std::uint64_t uses_ = 0;
+  Current current_;
 };
 
 }  // namespace m2::cuda

@@ -54,9 +54,9 @@ std::span<const TokenEvent> Engine::step() {
   scheduler_.schedule(chunks_);
   if (chunks_.empty()) return events_;
   form_batch();
-  model_.forward(batch_, kv_cache_);
+  const TopLogits top = model_.step(batch_, kv_cache_, logit_rows_);
   for (const auto& [sequence, num_tokens] : chunks_) sequence->mark_cached(num_tokens);
-  if (!choosing_.empty()) choose_tokens();
+  choose_tokens(top);
   return events_;
 }
 
@@ -80,8 +80,7 @@ void Engine::form_batch() {
   batch_.finish();
 }
 
-void Engine::choose_tokens() {
-  const TopLogits top = model_.top_logits(logit_rows_);
+void Engine::choose_tokens(const TopLogits& top) {
   for (std::size_t row = 0; row < choosing_.size(); ++row) {
     Sequence& sequence = *choosing_[row];
     if (sequence.num_new_tokens() == 0) count(sequence);

@@ -51,7 +51,7 @@ class Engine {
  private:
   void drop_cancelled();
   void form_batch();
-  void choose_tokens();
+  void choose_tokens(const TopLogits& top);
   TokenEvent choose_token(Sequence& sequence, const TopLogits& top, std::size_t row);
   void count(const Sequence& sequence);
 

@@ -27,7 +27,7 @@ void MiniMaxM2::find_step_key(const Pass& pass) {
     step_key_.push_back(reinterpret_cast<std::uintptr_t>(tensor.data));
   };
   add(stage.residual.view());
-  add(stage.batch.token_ids);  // the other arrays follow it
+  stage.batch.add_key(step_key_);
   for (std::size_t layer = 0; layer < pass.num_layers; ++layer) {
     const KvCacheView cache = pass.kv_cache.layer(layer);
     add(cache.keys);

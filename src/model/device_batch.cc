@@ -20,7 +20,7 @@ TensorView UploadBuffer::load(const TensorView& host, Backend& backend) {
   return device;
 }
 
-// On a host-accessible backend the arrays themselves, else copies side by side in one upload.
+// On a host-accessible backend the arrays themselves, else copies side by side.
 void DeviceBatch::load(const Batch& batch, const TensorView& rotation_cos,
                        const TensorView& rotation_sin, Backend& backend) {
   const std::int64_t num_tokens = batch.num_tokens();
@@ -39,10 +39,10 @@ void DeviceBatch::load(const Batch& batch, const TensorView& rotation_cos,
   sin = rotation_sin;
   key_mask = {};
   if (!batch.key_mask.empty()) key_mask = view(batch.key_mask, {num_seqs, batch.max_context_len});
-  if (!backend.host_accessible()) upload(backend);
+  if (!backend.host_accessible()) pack(backend);
 }
 
-void DeviceBatch::upload(Backend& backend) {
+void DeviceBatch::pack(Backend& backend) {
   constexpr std::size_t kAlignment = 16;
   TensorView* const arrays[] = {&token_ids, &slot_mapping, &cu_seqlens, &context_lens, &key_begin,
                                 &key_end,   &block_tables, &cos,        &sin,          &key_mask};
@@ -59,11 +59,28 @@ void DeviceBatch::upload(Backend& backend) {
   for_each([&](const TensorView& array, std::size_t offset) {
     if (array.num_bytes() > 0) std::memcpy(packed_.data() + offset, array.data, array.num_bytes());
   });
-  const Shape shape = {static_cast<std::int64_t>(packed_.size())};
-  const TensorView device = buffer_.load({packed_.data(), DType::kU8, shape}, backend);
+  const auto size = static_cast<std::int64_t>(packed_.size());
+  const std::int64_t room = buffer_.present() ? buffer_.shape()[0] : 0;
+  if (size > room) {
+    buffer_ = Tensor();  // releases before it allocates
+    buffer_ = backend.allocate(DType::kU8, {std::max(size, 2 * room)});
+  }
   for_each([&](TensorView& array, std::size_t offset) {
-    array.data = static_cast<std::byte*>(device.data) + offset;
+    array.data = buffer_.as<std::uint8_t>() + offset;
   });
+}
+
+void DeviceBatch::upload(Backend& backend) const {
+  if (packed_.empty()) return;
+  const Shape shape = {static_cast<std::int64_t>(packed_.size())};
+  const TensorView host = {const_cast<std::byte*>(packed_.data()), DType::kU8, shape};
+  backend.upload(host, {buffer_.view().data, DType::kU8, shape});
+}
+
+void DeviceBatch::add_key(std::vector<std::uint64_t>& key) const {
+  key.push_back(reinterpret_cast<std::uintptr_t>(packed_.data()));
+  key.push_back(packed_.size());
+  key.push_back(reinterpret_cast<std::uintptr_t>(token_ids.data));  // the other arrays follow it
 }
 
 }  // namespace m2

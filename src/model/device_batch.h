@@ -28,12 +28,16 @@ template <typename T>
   return {const_cast<T*>(values.data()), DTypeOf<T>::kValue, shape};
 }
 
-/// What the operations read of a batch, uploaded once for a forward pass. The batch and the
+/// What the operations read of a batch, uploaded at once for a forward pass. The batch and the
 /// rotation must live unchanged as long as the views are used.
 class DeviceBatch {
  public:
+  /// Gives the views their places; what they show is there after upload().
   void load(const Batch& batch, const TensorView& rotation_cos, const TensorView& rotation_sin,
             Backend& backend);
+  /// A copy that may be recorded: from and to the same places as long as what key() adds is equal.
+  void upload(Backend& backend) const;
+  void add_key(std::vector<std::uint64_t>& key) const;
 
   TensorView token_ids;     // [T] i32, absent with embeddings
   TensorView slot_mapping;  // [T] i64
@@ -47,10 +51,10 @@ class DeviceBatch {
   TensorView key_mask;      // [S, max_context_len] u8, or absent
 
  private:
-  void upload(Backend& backend);
+  void pack(Backend& backend);
 
-  std::vector<std::byte> packed_;  // all arrays, on the host
-  UploadBuffer buffer_;
+  std::vector<std::byte> packed_;  // all arrays, on the host; absent where that memory is used
+  Tensor buffer_;                  // [bytes] u8, as many or more
 };
 
 }  // namespace m2

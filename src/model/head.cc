@@ -1,7 +1,6 @@
 #include "model/head.h"
 
 #include <algorithm>
-#include <functional>
 
 #include "base/error.h"
 
@@ -31,33 +30,38 @@ void Head::plan(std::int64_t count, Backend& backend) {
   host_top_ = Tensor(DType::kF32, top);
 }
 
-Head::Call Head::prepare(const TensorView& hidden_states, std::span<const std::int32_t> rows,
-                         Backend& backend) {
-  const auto count = static_cast<std::int64_t>(rows.size());
+// The capacity stands for the addresses of all of this object's memory: it only grows, while an
+// address may come again.
+void Head::plan(std::int64_t count, Backend& backend, std::vector<std::uint64_t>& key) {
   plan(count, backend);
+  key.push_back(static_cast<std::uint64_t>(logits_.shape()[0]));
+  key.push_back(static_cast<std::uint64_t>(count));
+}
+
+TensorView Head::first_logits(std::int64_t count) const {
+  return first(logits_, {count, weight_.rows});
+}
+
+// The rows of the hidden states are gathered as rows of an embedding table are.
+void Head::multiply(const TensorView& hidden_states, std::span<const std::int32_t> rows,
+                    Backend& backend) {
+  const auto count = static_cast<std::int64_t>(rows.size());
   const WeightView table = {.data = hidden_states.data,
                             .dtype = DType::kF32,
                             .rows = hidden_states.shape[0],
                             .cols = hidden_states.shape[1]};
-  load(rows, backend);
-  return {table, device_rows_, count};
+  const TensorView input = first(input_, {count, weight_.cols});
+  backend.embedding({rows_.load(view_of(rows, {count}), backend), table, input});
+  backend.linear({.input = input, .weight = weight_, .output = first_logits(count)});
 }
 
-// A decode step's rows are those of the step before, and there already.
-void Head::load(std::span<const std::int32_t> rows, Backend& backend) {
-  if (device_rows_.present() && std::ranges::equal(rows, rows_)) return;
-  device_rows_ = {};
-  rows_.assign(rows.begin(), rows.end());
-  const std::span<const std::int32_t> values = rows_;
-  device_rows_ = rows_buffer_.load(view_of(values, {std::ssize(values)}), backend);
-}
-
-// The rows of the hidden states are gathered as rows of an embedding table are.
-void Head::multiply(const Call& call, Backend& backend) {
-  const TensorView input = first(input_, {call.count, weight_.cols});
-  backend.embedding({call.rows, call.hidden_states, input});
-  backend.linear(
-      {.input = input, .weight = weight_, .output = first(logits_, {call.count, weight_.rows})});
+// On the way to the host, where that has memory of its own.
+void Head::choose(std::int64_t count, Backend& backend) {
+  const TensorView top = first(top_, {2, count, top_.shape()[2]});
+  backend.top_scores({.scores = first_logits(count),
+                      .top_ids = half(top, 0, DType::kI32),
+                      .top_scores = half(top, 1, DType::kF32)});
+  if (!backend.host_accessible()) backend.download(top, first(host_top_, top.shape));
 }
 
 TensorView Head::to_host(const TensorView& device, const Tensor& host, Backend& backend) const {
@@ -72,40 +76,37 @@ TensorView Head::to_host(const TensorView& device, const Tensor& host, Backend& 
 
 TensorView Head::all(const TensorView& hidden_states, std::span<const std::int32_t> rows,
                      Backend& backend) {
-  const Call call = prepare(hidden_states, rows, backend);
-  multiply(call, backend);
+  const auto count = static_cast<std::int64_t>(rows.size());
+  plan(count, backend);
+  multiply(hidden_states, rows, backend);
   if (!backend.host_accessible() && (!host_.present() || host_.shape() != logits_.shape())) {
     host_ = Tensor(DType::kF32, logits_.shape());
   }
-  return to_host(first(logits_, {call.count, weight_.rows}), host_, backend);
+  return to_host(first_logits(count), host_, backend);
 }
 
 TopLogits Head::top(const TensorView& hidden_states, std::span<const std::int32_t> rows,
                     Backend& backend) {
-  const Call call = prepare(hidden_states, rows, backend);
-  const TensorView top = first(top_, {2, call.count, top_.shape()[2]});
-  find_key(call);
-  const auto work = [&] {
-    multiply(call, backend);
-    backend.top_scores({.scores = first(logits_, {call.count, weight_.rows}),
-                        .top_ids = half(top, 0, DType::kI32),
-                        .top_scores = half(top, 1, DType::kF32)});
-  };
-  backend.run_step(key_, std::ref(work));
-  const TensorView host = to_host(top, host_top_, backend);
-  return {half(host, 0, DType::kI32), half(host, 1, DType::kF32)};
+  const auto count = static_cast<std::int64_t>(rows.size());
+  plan(count, backend);
+  multiply(hidden_states, rows, backend);
+  choose(count, backend);
+  return found_top(count, backend);
 }
 
-// All that the operations are called with. The capacity stands for the addresses of all of this
-// object's memory: it only grows, while an address may come again.
-void Head::find_key(const Call& call) {
-  key_.clear();
-  for (const std::int64_t number : {id_, logits_.shape()[0], call.count, call.hidden_states.rows}) {
-    key_.push_back(static_cast<std::uint64_t>(number));
-  }
-  for (const void* data : {call.hidden_states.data, static_cast<const void*>(call.rows.data)}) {
-    key_.push_back(reinterpret_cast<std::uintptr_t>(data));
-  }
+void Head::find_top(const RmsNormArgs& norm, Backend& backend) {
+  const std::int64_t count = norm.output.shape[0];
+  const LinearArgs product = {
+      .input = norm.output, .weight = weight_, .output = first_logits(count)};
+  backend.norm_linears(norm, {&product, 1});
+  choose(count, backend);
+}
+
+TopLogits Head::found_top(std::int64_t count, Backend& backend) const {
+  if (backend.host_accessible()) backend.synchronize();
+  const Tensor& memory = backend.host_accessible() ? top_ : host_top_;
+  const TensorView top = first(memory, {2, count, top_.shape()[2]});
+  return {half(top, 0, DType::kI32), half(top, 1, DType::kF32)};
 }
 
 TensorView Head::row(std::int64_t index, Backend& backend) {

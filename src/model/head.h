@@ -30,49 +30,44 @@ class Head {
  public:
   static constexpr std::int64_t kNumTop = 64;  // K, or V where that is less
 
-  /// `id` is of no other model of the process. The weight [V, H] must live as long.
-  Head(std::int64_t id, const WeightView& weight) : id_(id), weight_(weight) {}
+  /// The weight [V, H] must live as long.
+  explicit Head(const WeightView& weight) : weight_(weight) {}
 
   /// Logits of rows of `hidden_states` [T, H] f32: [rows, V] f32 in the host's memory, valid until
   /// the next call.
   TensorView all(const TensorView& hidden_states, std::span<const std::int32_t> rows,
                  Backend& backend);
 
-  /// Their best ones alone: a device keeps the others. It may record the work.
+  /// Their best ones alone: a device keeps the others.
   TopLogits top(const TensorView& hidden_states, std::span<const std::int32_t> rows,
                 Backend& backend);
+
+  /// The same of all rows of `norm`, which are not normed yet, in three parts: memory; work that
+  /// may be recorded, with the same memory as long as what it adds to `key` is equal; its results.
+  void plan(std::int64_t count, Backend& backend, std::vector<std::uint64_t>& key);
+  void find_top(const RmsNormArgs& norm, Backend& backend);
+  [[nodiscard]] TopLogits found_top(std::int64_t count, Backend& backend) const;
 
   /// A whole row of the last call, by its place in `rows`: [V] f32 in the host's memory, valid
   /// until the next call.
   TensorView row(std::int64_t index, Backend& backend);
 
  private:
-  struct Call {
-    WeightView hidden_states;  // a table that rows are taken from
-    TensorView rows;           // [rows] i32
-    std::int64_t count = 0;
-  };
-
   void plan(std::int64_t count, Backend& backend);
-  Call prepare(const TensorView& hidden_states, std::span<const std::int32_t> rows,
-               Backend& backend);
-  void load(std::span<const std::int32_t> rows, Backend& backend);
-  void multiply(const Call& call, Backend& backend);
-  void find_key(const Call& call);
+  void multiply(const TensorView& hidden_states, std::span<const std::int32_t> rows,
+                Backend& backend);
+  void choose(std::int64_t count, Backend& backend);
+  [[nodiscard]] TensorView first_logits(std::int64_t count) const;
   [[nodiscard]] TensorView to_host(const TensorView& device, const Tensor& host,
                                    Backend& backend) const;
 
-  std::int64_t id_;
   WeightView weight_;
-  std::vector<std::int32_t> rows_;  // of the last call
-  UploadBuffer rows_buffer_;
-  TensorView device_rows_;  // [rows] i32, in `rows_` or its buffer
-  Tensor input_;            // [rows, H]
-  Tensor logits_;           // [rows, V]
-  Tensor top_;              // [2, rows, K]: the bits of ids, then logits
+  UploadBuffer rows_;
+  Tensor input_;     // [rows, H]
+  Tensor logits_;    // [rows, V]
+  Tensor top_;       // [2, rows, K]: the bits of ids, then logits
   Tensor host_;      // as logits_, where the backend's memory is not the host's; in use only then
   Tensor host_top_;  // as top_, likewise
-  std::vector<std::uint64_t> key_;
 };
 
 }  // namespace m2

@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cmath>
+#include <functional>
 
 #include "base/error.h"
 #include "model/expert_cache.h"
@@ -21,6 +22,11 @@ TensorView first(const Tensor& buffer, const Shape& shape) {
   return {buffer.view().data, buffer.view().dtype, shape};
 }
 
+bool are_all(std::span<const std::int32_t> rows, std::int64_t count) {
+  const auto is_next = [next = 0](std::int32_t row) mutable { return row == next++; };
+  return std::ssize(rows) == count && std::ranges::all_of(rows, is_next);
+}
+
 }  // namespace
 
 MiniMaxM2::MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelWeights> weights,
@@ -30,7 +36,7 @@ MiniMaxM2::MiniMaxM2(const MiniMaxM2Config& config, std::shared_ptr<const ModelW
       placement_(std::move(placement)),
       id_(next_id++),
       rope_(config),
-      head_(id_, weights_->lm_head) {
+      head_(weights_->lm_head) {
   const auto activation = activation_from_name(config.hidden_act);
   M2_REQUIRE(ErrorCode::kUnsupported, activation.has_value(), "hidden_act: \"", config.hidden_act,
              "\" is not supported");
@@ -128,8 +134,8 @@ void MiniMaxM2::enter(Pass& pass, Stage& stage) {
   pass.stage = &stage;
 }
 
-TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
-                              const ForwardOptions& options) {
+MiniMaxM2::Pass MiniMaxM2::begin(const Batch& batch, KvCache& kv_cache,
+                                 const ForwardOptions& options) {
   check_batch(batch, kv_cache);
   const auto num_layers = static_cast<std::size_t>(
       options.num_layers.value_or(static_cast<std::int64_t>(weights_->layers.size())));
@@ -148,15 +154,51 @@ TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
     // What a device may have recorded serves every context of up to as many blocks.
     pass.max_context_len = batch.max_blocks * kv_cache.block_size();
     find_step_key(pass);
-    pass.stage->backend->run_step(step_key_, [&] { run(pass); });
+  }
+  return pass;
+}
+
+TensorView MiniMaxM2::forward(const Batch& batch, KvCache& kv_cache,
+                              const ForwardOptions& options) {
+  Pass pass = begin(batch, kv_cache, options);
+  if (is_decode_step(pass)) {
+    const auto work = [&] { run(pass); };
+    pass.stage->backend->run_step(step_key_, std::ref(work));
   } else {
     run(pass);
   }
   return first(stage_of(placement_.head).normed, {num_tokens_, config_.hidden_size});
 }
 
+TopLogits MiniMaxM2::step(const Batch& batch, KvCache& kv_cache, std::span<const std::int32_t> rows,
+                          const ForwardOptions& options) {
+  Pass pass = begin(batch, kv_cache, options);
+  Backend& backend = *placement_.head;
+  if (!is_decode_step(pass) || !are_all(rows, num_tokens_)) {
+    run(pass);
+    if (rows.empty()) return {};
+    return head_.top(last_hidden_states(rows), rows, backend);
+  }
+  head_.plan(num_tokens_, backend, step_key_);
+  const auto work = [&] {
+    run_layers(pass);
+    head_.find_top(last_norm(pass), backend);
+  };
+  backend.run_step(step_key_, std::ref(work));
+  return head_.found_top(num_tokens_, backend);
+}
+
 void MiniMaxM2::run(Pass& pass) {
+  run_layers(pass);
+  const RmsNormArgs norm = last_norm(pass);
+  pass.stage->backend->rms_norm(norm);
+  record_hidden_states(pass, norm.output);
+}
+
+// Up to the residual stream behind the last one, on the head's backend.
+void MiniMaxM2::run_layers(Pass& pass) {
   const Shape shape = {num_tokens_, config_.hidden_size};
+  for (const Stage& stage : stages_) stage.batch.upload(*stage.backend);
   embed(pass.batch, *pass.stage);
   for (std::size_t layer = 0; layer < pass.num_layers; ++layer) {
     enter(pass, stage_of(placement_.layers[layer]));
@@ -164,10 +206,12 @@ void MiniMaxM2::run(Pass& pass) {
     decoder_layer(pass, layer);
   }
   enter(pass, stage_of(placement_.head));
-  const TensorView hidden_states = first(pass.stage->normed, shape);
-  pass.stage->backend->rms_norm(
-      {first(pass.stage->residual, shape), weights_->norm, eps(), hidden_states});
-  record_hidden_states(pass, hidden_states);
+}
+
+RmsNormArgs MiniMaxM2::last_norm(const Pass& pass) {
+  const Shape shape = {num_tokens_, config_.hidden_size};
+  return {first(pass.stage->residual, shape), weights_->norm, eps(),
+          first(pass.stage->normed, shape)};
 }
 
 void MiniMaxM2::decoder_layer(Pass& pass, std::size_t layer) {
@@ -311,10 +355,6 @@ std::span<const ExpertWeights> MiniMaxM2::experts_in_memory(const Stage& stage, 
 
 TensorView MiniMaxM2::logits(std::span<const std::int32_t> rows) {
   return head_.all(last_hidden_states(rows), rows, *placement_.head);
-}
-
-TopLogits MiniMaxM2::top_logits(std::span<const std::int32_t> rows) {
-  return head_.top(last_hidden_states(rows), rows, *placement_.head);
 }
 
 TensorView MiniMaxM2::logits_row(std::int64_t index) { return head_.row(index, *placement_.head); }

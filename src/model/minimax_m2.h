@@ -71,8 +71,9 @@ class MiniMaxM2 {
   /// Head of the chosen rows of the last forward: [rows, V] f32 in the host's memory, valid until
   /// the next call.
   TensorView logits(std::span<const std::int32_t> rows);
-  /// The best of them: what choosing a token mostly needs.
-  TopLogits top_logits(std::span<const std::int32_t> rows);
+  /// forward() and the best logits of `rows`, which may be none: what choosing tokens mostly needs.
+  TopLogits step(const Batch& batch, KvCache& kv_cache, std::span<const std::int32_t> rows,
+                 const ForwardOptions& options = {});
   /// A whole row of the last of these calls, by its place in `rows`: [V] f32 in the host's memory,
   /// valid until the next call.
   TensorView logits_row(std::int64_t index);
@@ -85,7 +86,10 @@ class MiniMaxM2 {
   void load(const Batch& batch, const TensorView& mask);
   void embed(const Batch& batch, Stage& stage);
   void enter(Pass& pass, Stage& stage);
+  [[nodiscard]] Pass begin(const Batch& batch, KvCache& kv_cache, const ForwardOptions& options);
   void run(Pass& pass);
+  void run_layers(Pass& pass);
+  [[nodiscard]] RmsNormArgs last_norm(const Pass& pass);
   [[nodiscard]] bool is_decode_step(const Pass& pass) const;
   void find_step_key(const Pass& pass);
   void decoder_layer(Pass& pass, std::size_t layer);

@@ -58,9 +58,9 @@ class Backend {
   [[nodiscard]] virtual WeightView place(const WeightView& host, MatrixUse use, Owners& owners) = 0;
   [[nodiscard]] virtual TensorView place(const TensorView& host, Owners& owners) = 0;
 
-  /// Runs `work`, operations of this backend without copies from or to the host. A device may
-  /// record them and replay them when an equal key comes again; so a key holds all that they are
-  /// called with: addresses, sizes, numbers.
+  /// Runs `work`: operations of this backend, uploads, downloads last. A device may record it and,
+  /// when an equal key comes again, replay it with what the host's memory then holds; so a key holds
+  /// all that they are called with: addresses (those of the host, too), sizes, numbers.
   virtual void run_step(std::span<const std::uint64_t> key, const std::function<void()>& work) {
     static_cast<void>(key);
     work();

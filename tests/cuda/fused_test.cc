@@ -1,4 +1,8 @@
 // The operations that do several at once, against their parts; and steps that are replayed.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
 #include "base/error.h"
 #include "cuda/moe_block_test.h"
 
@@ -265,6 +269,71 @@ TEST_F(CudaFused, StepsReplayWithNewContents) {
       },
       Error);
   check_run(4);
+}
+
+// Copies of a recorded step take what the host's memory holds at each replay, and give what the
+// device's holds at its end.
+TEST_F(CudaFused, StepsCopyFromAndToTheHost) {
+  struct Case {
+    std::int64_t small;  // numbers: neither need be whole vectors
+    std::int64_t large;
+    int num_downloads;
+  };
+  std::uint64_t key = 500;
+  for (const auto& [small, large, num_downloads] :
+       {Case{1, 7, 1}, Case{3, 4099, 2}, Case{128, 300000, 2}, Case{16, 64, 0}}) {
+    SCOPED_TRACE(testing::Message() << small << " " << large << " " << num_downloads);
+    Random random(52);
+    const Tensor host[2] = {Tensor(DType::kF32, {small}), Tensor(DType::kF32, {large})};
+    const Tensor results[2] = {Tensor(DType::kF32, {small}), Tensor(DType::kF32, {large})};
+    const Tensor device[2] = {zeros({small}), zeros({large})};
+    const Tensor copies[2] = {zeros({small}), zeros({large})};
+    ++key;
+    for (int run = 0; run < 6; ++run) {
+      std::vector<float> want[2];
+      for (int i = 0; i < 2; ++i) {
+        const Tensor numbers = random.tensor(host[i].shape());
+        std::ranges::copy(test::floats(numbers), host[i].as<float>());
+        want[i].assign(host[i].as<float>(), host[i].as<float>() + numbers.view().num_elements());
+      }
+      backend_->run_step(std::span(&key, 1), [&] {
+        for (int i = 0; i < 2; ++i) backend_->upload(host[i].view(), device[i].view());
+        for (int i = 0; i < 2; ++i) backend_->copy(device[i].view(), copies[i].view());
+        for (int i = 0; i < num_downloads; ++i) {
+          backend_->download(copies[i].view(), results[i].view());
+        }
+      });
+      for (int i = 0; i < num_downloads; ++i) {
+        test::expect_same_bits(test::floats(results[i]), want[i]);
+      }
+      // The host's memory is free at once.
+      for (const Tensor& tensor : host)
+        std::memset(tensor.view().data, 0, tensor.view().num_bytes());
+      for (int i = 0; i < 2; ++i) {
+        const Tensor copied = to_host(copies[i]);
+        test::expect_same_bits(test::floats(copied), want[i]);
+      }
+    }
+  }
+}
+
+TEST_F(CudaFused, StepsRefuseOtherCopiesThanTheirFirstRun) {
+  const Tensor host[2] = {Tensor(DType::kF32, {8}), Tensor(DType::kF32, {8})};
+  const Tensor device = zeros({8});
+  const std::uint64_t key = 600;
+  const auto run = [&](int source) {
+    backend_->run_step(std::span(&key, 1),
+                       [&] { backend_->upload(host[source].view(), device.view()); });
+  };
+  run(0);
+  EXPECT_THROW(run(1), Error);
+  run(0);
+  EXPECT_THROW(backend_->run_step(std::array{std::uint64_t{601}},
+                                  [&] {
+                                    backend_->download(device.view(), host[0].view());
+                                    backend_->upload(host[0].view(), device.view());
+                                  }),
+               Error);
 }
 
 }  // namespace

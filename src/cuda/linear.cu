@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cuda/alignment.h"
+#include "cuda/bf16_head.h"
 #include "cuda/context.h"
 #include "cuda/dispatch.h"
 #include "cuda/int8_layout.h"
@@ -127,8 +128,12 @@ bool has_int8(std::span<const LinearArgs> products) {
 
 // Kernels for other weights do not look at block formats.
 void mixed_linears(std::span<const LinearArgs> products, Context& context) {
-  if (int8_linears(products, context)) return;
+  if (int8_linears(products, nullptr, context)) return;
   for (const LinearArgs& args : products) linear(args, context);
+}
+
+bool head_linear(std::span<const LinearArgs> products, const RmsNormArgs* norm, Context& context) {
+  return products.size() == 1 && bf16_head(products.front(), norm, context);
 }
 
 // Not one token: most of what its products would be is padding.
@@ -146,9 +151,11 @@ void norm_linears(const RmsNormArgs& norm, std::span<const LinearArgs> products,
   check_products(products);
   if (norm.input.shape[0] == 0) return;
   if (has_int8(products)) {
+    if (int8_linears(products, &norm, context)) return check_launch("norm_linears");
     rms_norm(norm, context);
     return mixed_linears(products, context);
   }
+  if (head_linear(products, &norm, context)) return check_launch("norm_linears");
   if (sm90::sliced_linears(products, &norm, context) ||
       sm90::folded_linears(products, &norm, context) || tile_linears(products, &norm, context)) {
     return check_launch("norm_linears");
@@ -165,6 +172,7 @@ void linears(std::span<const LinearArgs> products, Context& context) {
   check_products(products);
   if (products.empty() || products.front().input.shape[0] == 0) return;
   if (has_int8(products)) return mixed_linears(products, context);
+  if (head_linear(products, nullptr, context)) return check_launch("linear");
   if (sm90::fits_linears(products, context)) {
     sm90::linears(products, nullptr, context);
     return check_launch("linear");

@@ -1,4 +1,7 @@
 // Dense weights in block formats: how they are placed, multiplied and looked up.
+#include <algorithm>
+#include <cmath>
+
 #include "cuda/device_cases.h"
 #include "model/place_weights.h"
 #include "ops/embedding.h"
@@ -107,7 +110,8 @@ TEST_F(CudaBlockFormats, Products) {
   }
 }
 
-// Together they give the bits that they give alone, also beside other formats.
+// Together they give the bits that they give alone, also beside other formats. Up to eight tokens
+// that meet int8 weights only are normed on the way: the norm's factor comes behind the roundings.
 TEST_F(CudaBlockFormats, SeveralAtOnce) {
   for (const std::int64_t num_tokens : {1, 8, 20, 70}) {
     Random random(9);
@@ -132,7 +136,18 @@ TEST_F(CudaBlockFormats, SeveralAtOnce) {
       backend_->rms_norm(norm);
       for (std::size_t i = 0; i < products.size(); ++i) {
         backend_->linear({normed.view(), weights[i], alone[i].view(), false});
-        test::expect_same_bits(test::floats(to_host(together[i])), test::floats(to_host(alone[i])));
+        const Tensor got = to_host(together[i]);
+        const Tensor want = to_host(alone[i]);
+        if (mixed || num_tokens > 8) {
+          test::expect_same_bits(test::floats(got), test::floats(want));
+        } else {
+          const std::span<const float> numbers = test::floats(want);
+          const std::vector<double> values(numbers.begin(), numbers.end());
+          double largest = 0.0;
+          for (const double value : values) largest = std::max(largest, std::fabs(value));
+          const std::vector<double> tolerance(values.size(), 0x1p-10 * largest);
+          test::expect_close(test::floats(got), values, tolerance);
+        }
       }
     }
   }

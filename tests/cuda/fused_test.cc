@@ -223,6 +223,30 @@ TEST_F(CudaFused, QkNormRopeAppend) {
   }
 }
 
+TEST_F(CudaFused, HeadsNormTheirRows) {
+  Random random(53);
+  const std::int64_t cols = 3072;
+  const StoredWeight weights[] = {StoredWeight(DType::kBF16, 8464, cols, random),
+                                  StoredWeight(BlockFormat::kInt8G32, 72, cols, random)};
+  for (const StoredWeight& weight : weights) {
+    const WeightView placed = place(weight.view());
+    for (const std::int64_t num_tokens : {1, 5, 8, 20}) {
+      SCOPED_TRACE(testing::Message() << num_tokens << " tokens, " << placed.rows << " rows");
+      const Tensor input = to_device(random.tensor({num_tokens, cols}, 20.0F).view());
+      const Tensor factors = to_device(random.tensor({cols}).view());
+      const Tensor normed = zeros(input.shape());
+      const Tensor together = zeros({num_tokens, placed.rows});
+      const Tensor apart = zeros(together.shape());
+      const RmsNormArgs norm = {input.view(), factors.view(), 1e-6F, normed.view()};
+      const LinearArgs product = {normed.view(), placed, together.view()};
+      backend_->rms_norm(norm);
+      backend_->linear({normed.view(), placed, apart.view()});
+      backend_->norm_linears(norm, {&product, 1});
+      expect_near(together, apart, placed.dtype == DType::kBF16 ? 0x1p-14 : 0x1p-10);
+    }
+  }
+}
+
 // A recorded step works on what its buffers hold when it is replayed, also after workspaces moved
 // and after more keys came by than records are kept.
 TEST_F(CudaFused, StepsReplayWithNewContents) {

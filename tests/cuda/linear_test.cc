@@ -103,6 +103,29 @@ TEST_F(CudaLinear, MatchesFloat64) {
   }
 }
 
+// Matrices of very many rows, whose tiles the blocks claim.
+TEST_F(CudaLinear, HeadsMatchFloat64) {
+  Random random(12);
+  const StoredWeight weight(DType::kBF16, 8464, 3072, random);
+  const WeightView placed = place(weight.view());
+  for (const std::int64_t num_tokens : {5, 8}) {
+    SCOPED_TRACE(testing::Message() << num_tokens << " tokens");
+    const bool accumulate = num_tokens == 5;
+    const Tensor input = random.tensor({num_tokens, placed.cols});
+    const Tensor initial = random.tensor({num_tokens, placed.rows});
+    const Tensor output = to_device(initial.view());
+    const auto expected = expected_product(input, weight.view(), initial, accumulate);
+    for (int run = 0; run < 3; ++run) {  // counters are left as they were
+      backend_->upload(initial.view(), output.view());
+      backend_->linear({.input = to_device(input.view()).view(),
+                        .weight = placed,
+                        .output = output.view(),
+                        .accumulate = accumulate});
+      test::expect_close(test::floats(to_host(output)), expected.values, expected.tolerance);
+    }
+  }
+}
+
 // Together they give the bits that they give alone, whether or not they fit one launch.
 TEST_F(CudaLinear, SeveralWeightsAtOnce) {
   for (const DType last : {DType::kF8E4M3, DType::kBF16}) {

@@ -55,7 +55,7 @@ void attention(const AttentionArgs& args, Context& context) {
       others.max_queries = sm90::kFewQueries;
       streaming_attention(others, context);
     }
-  } else if (fits_streaming_attention(args)) {
+  } else if (fits_streaming_attention(args, context)) {
     streaming_attention(args, context);
   } else {
     plain_attention(args, context);

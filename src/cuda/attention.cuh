@@ -52,9 +52,11 @@ struct AttentionView {
 /// Every option, cache format and head size; one block for each token and head.
 void plain_attention(const AttentionArgs& args, Context& context);
 
-/// Whether streaming_attention can do it: a BF16 or F8 cache, head sizes that it is built for,
-/// neither 4-D mask nor dropout nor probabilities.
-[[nodiscard]] bool fits_streaming_attention(const AttentionArgs& args);
+/// Whether streaming_attention can do it: a BF16 cache, or an F8 one with bulk copies, head sizes
+/// that it is built for, neither 4-D mask nor dropout nor probabilities.
+[[nodiscard]] bool fits_streaming_attention(const AttentionArgs& args, const Context& context);
 void streaming_attention(const AttentionArgs& args, Context& context);
+/// Its part for F8 caches.
+void f8_attention(const AttentionArgs& args, Context& context);
 
 }  // namespace m2::cuda

@@ -75,7 +75,7 @@ bool fits(const QkNormRopeArgs& rotate, const KvAppendArgs& append, const Attent
         args.output, args.cache.keys, args.cache.values}) {
     aligned = aligned && is_aligned(tensor.data);
   }
-  return context.has_bulk_copies && aligned && fits_streaming_attention(args) &&
+  return context.has_bulk_copies && aligned && fits_streaming_attention(args, context) &&
          args.max_queries == 1 && args.max_context_len <= kMostContext &&
          !args.key_mask.present() && args.q.shape[0] == sequences &&
          sequences * heads <= context.num_sms && args.cache.head_dim() == kDecodeDim &&

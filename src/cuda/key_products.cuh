@@ -195,11 +195,38 @@ __device__ void value_pairs(const KeyValues<kType, kHeadDim>& cached, int i, Wei
   }
 }
 
+// Adds the values of sixteen keys with these weights to eight rows, whose sums are first multiplied
+// by `keep` where it is given.
+template <DType kType, int kTiles, int kHeadDim, typename... Keep>
+__device__ void add_values(const KeyValues<kType, kHeadDim>& cached, const float (&weights)[4],
+                           int tile, Accumulator<kTiles, kHeadDim>& acc, const Keep&... keep) {
+  constexpr bool kBf16 = kIsBf16<kType>;
+  SplitQuad p;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    std::uint32_t high;
+    std::uint32_t low;
+    split_pair<kBf16>(weights[2 * i], weights[2 * i + 1], high, low);
+    p.high[i] = transpose(high);
+    if constexpr (kBf16) p.low[i] = transpose(low);
+  }
+#pragma unroll
+  for (int i = 0; i < kHeadDim / 16; ++i) {
+    float(&output)[4] = acc.output[tile][i];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) ((output[j] *= keep[j % 2]), ...);
+    WeightPairs even;
+    WeightPairs odd;
+    value_pairs<kType, kHeadDim>(cached, i, even, odd);
+    mma<kBf16>(output, even, odd, p.high);
+    if constexpr (kBf16) mma<kBf16>(output, even, odd, p.low);
+  }
+}
+
 // Adds sixteen keys, whose scores are given, to eight rows.
 template <DType kType, int kTiles, int kHeadDim>
 __device__ void add_keys(const KeyValues<kType, kHeadDim>& cached, const float (&scores)[4],
                          int tile, Accumulator<kTiles, kHeadDim>& acc) {
-  constexpr bool kBf16 = kIsBf16<kType>;
   float weights[4];
   float keep[2];
 #pragma unroll
@@ -215,26 +242,7 @@ __device__ void add_keys(const KeyValues<kType, kHeadDim>& cached, const float (
     weights[2 + r] = weight_of(scores[2 + r], largest);
     acc.sum[tile][r] = acc.sum[tile][r] * keep[r] + weights[r] + weights[2 + r];
   }
-  SplitQuad p;
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    std::uint32_t high;
-    std::uint32_t low;
-    split_pair<kBf16>(weights[2 * i], weights[2 * i + 1], high, low);
-    p.high[i] = transpose(high);
-    if constexpr (kBf16) p.low[i] = transpose(low);
-  }
-#pragma unroll
-  for (int i = 0; i < kHeadDim / 16; ++i) {
-    float(&output)[4] = acc.output[tile][i];
-#pragma unroll
-    for (int j = 0; j < 4; ++j) output[j] *= keep[j % 2];
-    WeightPairs even;
-    WeightPairs odd;
-    value_pairs<kType, kHeadDim>(cached, i, even, odd);
-    mma<kBf16>(output, even, odd, p.high);
-    if constexpr (kBf16) mma<kBf16>(output, even, odd, p.low);
-  }
+  add_values<kType, kTiles, kHeadDim>(cached, weights, tile, acc, keep);
 }
 
 template <int kTiles, int kHeadDim>

@@ -1,12 +1,13 @@
-// Attention over a BF16 or F8 cache, bound by reading keys and values once.
+// Attention over a BF16 cache, bound by reading keys and values once.
 //
 // A block takes a tile of rows (row r of a sequence and KV head: query r / G, head r % G of the
 // group, G = Nq / Nkv) and a part of the keys; its warps take sixteen keys at a time
 // (key_products.cuh). The last block of a tile sums the parts, in their order.
 #include <algorithm>
 
+#include "cuda/alignment.h"
+#include "cuda/attention_rows.cuh"
 #include "cuda/bulk_copy.cuh"
-#include "cuda/key_products.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/shared_memory.h"
 
@@ -15,7 +16,6 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
-constexpr float kLog2E = 1.4426950408889634F;
 
 // A warp's sums into shared memory.
 template <DType kType, int kTiles, int kHeadDim>
@@ -40,18 +40,6 @@ __device__ void store(Accumulator<kTiles, kHeadDim>& acc, Partial<8 * kTiles, kH
       }
     }
   }
-}
-
-// The mean over all values of the context, for a row that sees no key.
-template <DType kType, int kHeadDim>
-__device__ float mean_value(const AttentionView& args, const Tile& tile, int dim) {
-  if (!args.uniform_when_masked) return 0.0F;
-  float sum = 0.0F;
-  for (int key = 0; key < tile.context_len; ++key) {
-    const std::int64_t row = args.cache_row(tile.sequence, tile.kv_head, key);
-    sum += load_element<kType>(args.values, row * kHeadDim + dim);
-  }
-  return sum / static_cast<float>(tile.context_len);
 }
 
 constexpr int kMaxParts = 64;
@@ -171,43 +159,6 @@ __device__ bool is_last_part(int* counter, int num_parts) {
   return last;
 }
 
-__device__ Tile make_tile(const AttentionView& args, int rows_per_tile) {
-  const int sequence = static_cast<int>(blockIdx.y) / args.num_kv_heads;
-  const int first_token = args.cu_seqlens[sequence];
-  return {.sequence = sequence,
-          .kv_head = static_cast<int>(blockIdx.y) % args.num_kv_heads,
-          .first_token = first_token,
-          .num_queries = args.cu_seqlens[sequence + 1] - first_token,
-          .context_len = args.context_lens[sequence],
-          .group = args.num_heads / args.num_kv_heads,
-          .first_row = static_cast<int>(blockIdx.z) * rows_per_tile};
-}
-
-// The rows' queries as the products take them, [D / 16, kRows, 4], and what their scores must be
-// multiplied by, [kRows].
-template <DType kType, int kRows, int kHeadDim>
-__device__ void fill_queries(const AttentionView& args, const Tile& tile, SplitQuad* quads,
-                             float* scales) {
-  static_assert(kType == DType::kBF16 || kHeadDim == 128);  // a warp has a row
-  for (int index = threadIdx.x; index < kRows * (kHeadDim / 4); index += kThreads) {
-    const int row = index / (kHeadDim / 4);
-    const int quad = index % (kHeadDim / 4);
-    float4 q = {};
-    if (tile.has(row)) {
-      const std::int64_t vector = std::int64_t{tile.token(row)} * args.num_heads + tile.head(row);
-      q = reinterpret_cast<const float4*>(args.q)[vector * (kHeadDim / 4) + quad];
-    }
-    PowerScale power = {1.0F, 1.0F};
-    if constexpr (kType == DType::kF8E4M3) {
-      const float largest = fmaxf(fmaxf(fabsf(q.x), fabsf(q.y)), fmaxf(fabsf(q.z), fabsf(q.w)));
-      power = scale_above(__uint_as_float(__reduce_max_sync(kAllLanes, __float_as_uint(largest))));
-      q = {q.x * power.inverse, q.y * power.inverse, q.z * power.inverse, q.w * power.inverse};
-    }
-    quads[quad_place<kType>(quad, kRows, row)] = split_quad<kIsBf16<kType>>(q);
-    if (quad == 0) scales[row] = args.scale * kLog2E * power.scale;
-  }
-}
-
 // Brings a warp's first keys and values into the second cache, where those that the kernel before
 // still writes stay right.
 template <DType kType, int kHeadDim>
@@ -253,8 +204,6 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 2 : 1)
                                int* counters) {
   constexpr int kRows = 8 * kTiles;
   using RowPartial = Partial<kRows, kHeadDim>;
-  // Keys that are on their way together: those of an F8 cache have half the bytes.
-  constexpr int kAhead = kType == DType::kF8E4M3 ? 2 : 1;
   extern __shared__ uint4 shared[];
   __shared__ float row_scales[kRows];
   auto* quads = reinterpret_cast<SplitQuad*>(shared);
@@ -288,24 +237,15 @@ __global__ void __launch_bounds__(kThreads, kTiles == 1 ? 2 : 1)
     scales[i][0] = row_scales[row];
     scales[i][1] = row_scales[row + 1];
   }
-  for (int group = own_group; group < part_end; group += kAhead * kWarps) {
-    KeyValues<kType, kHeadDim> cached[kAhead];
+  for (int group = own_group; group < part_end; group += kWarps) {
+    KeyValues<kType, kHeadDim> cached;
+    cached.load(args, tile, group * kKeys, end);
 #pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      const int at = group + a * kWarps;
-      if (at < part_end) cached[a].load(args, tile, at * kKeys, end);
-    }
-#pragma unroll
-    for (int a = 0; a < kAhead; ++a) {
-      const int at = group + a * kWarps;
-      if (at >= part_end) break;
-#pragma unroll
-      for (int i = 0; i < kTiles; ++i) {
-        float scores[4];
-        score_keys<kType, kHeadDim>(cached[a], quads, kRows, i * 8, scales[i], scores);
-        hide<kTiles, kHeadDim>(args, tile, at * kKeys, ranges, i, scores);
-        add_keys<kType, kTiles, kHeadDim>(cached[a], scores, i, acc);
-      }
+    for (int i = 0; i < kTiles; ++i) {
+      float scores[4];
+      score_keys<kType, kHeadDim>(cached, quads, kRows, i * 8, scales[i], scores);
+      hide<kTiles, kHeadDim>(args, tile, group * kKeys, ranges, i, scores);
+      add_keys<kType, kTiles, kHeadDim>(cached, scores, i, acc);
     }
   }
   store<kType, kTiles, kHeadDim>(acc, warp_parts[threadIdx.x / 32]);
@@ -358,23 +298,22 @@ void launch_rows(const AttentionArgs& args, Context& context) {
 
 }  // namespace
 
-bool fits_streaming_attention(const AttentionArgs& args) {
+bool fits_streaming_attention(const AttentionArgs& args, const Context& context) {
   const std::int64_t head_dim = args.cache.head_dim();
   constexpr std::int64_t kMaxGrid = 65535;
   const std::int64_t group = args.q.shape[1] / args.cache.num_kv_heads();
   const KvFormat format = args.cache.format;
-  const bool has_kernel = (format == KvFormat::kBF16 && (head_dim == 64 || head_dim == 128)) ||
-                          (format == KvFormat::kF8E4M3 && head_dim == 128);
-  return has_kernel && args.cache.block_size() % kKeys == 0 && !args.mask.present() &&
-         args.dropout == 0.0F && !args.probabilities.present() &&
-         args.max_queries * group / 8 < kMaxGrid &&
+  const bool has_kernel =
+      (format == KvFormat::kBF16 && (head_dim == 64 || head_dim == 128)) ||
+      (format == KvFormat::kF8E4M3 && head_dim == 128 && context.has_bulk_copies);
+  return has_kernel && is_aligned(args.cache.keys.data) && is_aligned(args.cache.values.data) &&
+         args.cache.block_size() % kKeys == 0 && !args.mask.present() && args.dropout == 0.0F &&
+         !args.probabilities.present() && args.max_queries * group / 8 < kMaxGrid &&
          args.context_lens.shape[0] * args.cache.num_kv_heads() <= kMaxGrid;
 }
 
 void streaming_attention(const AttentionArgs& args, Context& context) {
-  if (args.cache.format == KvFormat::kF8E4M3) {
-    return launch_rows<DType::kF8E4M3, 128>(args, context);
-  }
+  if (args.cache.format == KvFormat::kF8E4M3) return f8_attention(args, context);
   if (args.cache.head_dim() == 64) return launch_rows<DType::kBF16, 64>(args, context);
   launch_rows<DType::kBF16, 128>(args, context);
 }

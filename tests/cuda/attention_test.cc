@@ -107,6 +107,26 @@ struct Batch {
     return result;
   }
 
+  // Puts NaN where the blocks go on behind the last keys.
+  void spoil_unused() const {
+    const Shape& shape = keys.shape();
+    for (std::int64_t s = 0; s < context_lens.shape()[0]; ++s) {
+      const std::int64_t len = context_lens.as<std::int32_t>()[s];
+      const std::int64_t at = s * block_tables.shape()[1] + len / shape[2];
+      const std::int64_t block = block_tables.as<std::int32_t>()[at];
+      for (std::int64_t row = len % shape[2]; row > 0 && row < shape[2]; ++row) {
+        for (std::int64_t head = 0; head < shape[1]; ++head) {
+          const std::int64_t first = ((block * shape[1] + head) * shape[2] + row) * shape[3];
+          for (const Tensor* cache : {&keys, &values}) {
+            const auto size = static_cast<std::int64_t>(dtype_size(cache->view().dtype));
+            std::memset(static_cast<std::uint8_t*>(cache->view().data) + first * size, 0xFF,
+                        static_cast<std::size_t>(shape[3] * size));
+          }
+        }
+      }
+    }
+  }
+
   [[nodiscard]] AttentionArgs args() const {
     return {.q = q.view(),
             .cache = {.keys = keys.view(),
@@ -199,6 +219,15 @@ TEST_F(CudaAttention, MatchesTheReference) {
       const Batch batch(c, dtype, ++seed);
       expect_reference(batch.args());
     }
+  }
+}
+
+TEST_F(CudaAttention, WhatLiesBehindTheLastKeyDoesNotCount) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF8E4M3}) {
+    SCOPED_TRACE(dtype_name(dtype));
+    const Batch batch({"", {{1, 3001}, {3, 70}, {1, 5}}, 12, 2, 128, 32}, dtype, 37);
+    batch.spoil_unused();
+    expect_reference(batch.args());
   }
 }
 

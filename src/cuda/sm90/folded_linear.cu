@@ -17,7 +17,7 @@ constexpr int kMostSlots = 8;                          // of a warpgroup
 // Between the rows of a stage, which then start in different banks: copies of rows side by side
 // are a tenth slower (H200).
 constexpr int kGapBytes = 16;
-// What a block asks for before it has the tokens, which come behind it.
+// What a block asks for before the tokens, which come behind it.
 constexpr int kEarlyBytes = 120 << 10;
 
 // With more, splitting them takes longer than row tiles do (H200, output projection of 4 tokens:
@@ -34,7 +34,7 @@ struct FoldedLinear {
   int stages;  // of a unit
   int width;   // bytes of a row in a stage; fewer in the last one
   int slots;   // of each warpgroup
-  int early;   // stages that are asked for before the tokens are there
+  int early;   // stages that are asked for before the tokens
 
   [[nodiscard]] __host__ __device__ int slot_bytes() const {
     return kFoldedRows * (width + kGapBytes);
@@ -49,7 +49,7 @@ struct FoldedLinear {
 struct RingBarriers {
   std::uint64_t full[kFoldedGroups * kMostSlots];
   std::uint64_t empty[kFoldedGroups * kMostSlots];
-  std::uint64_t loaded;  // the first time
+  std::uint64_t asked;  // for the tokens, the first time
 };
 
 // Units of a block that lie side by side in one matrix and share a row of scales.
@@ -102,7 +102,7 @@ __device__ int stage_width(const FoldedLinear& args, int stage) {
 }
 
 // By one warp: asks for all weights of the block, whose units go to the warpgroups in turn. What
-// is asked for stands in the way of the tokens, so most of it has to wait for them.
+// is asked for stands in the way of the tokens, so most of it is asked for behind them.
 template <DType kType>
 __device__ void ask(const FoldedLinear& args, RingBarriers& ring, std::uint32_t stages, Span own) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -118,7 +118,7 @@ __device__ void ask(const FoldedLinear& args, RingBarriers& ring, std::uint32_t 
       const char* from = run.weight + std::int64_t{row} * args.row_bytes;
       const int rows = min(kFoldedRows, run.rows - row + lane);
       for (int stage = 0; stage < args.stages; ++stage, place.advance(args.slots)) {
-        if (asked++ == args.early) wait(&ring.loaded, 0);
+        if (asked++ == args.early) wait(&ring.asked, 0);
         const int slot = group * args.slots + place.slot;
         const int width = stage_width(args, stage);
         wait(&ring.empty[slot], place.parity ^ 1U);
@@ -140,15 +140,16 @@ __device__ void ask(const FoldedLinear& args, RingBarriers& ring, std::uint32_t 
 // of token t.
 template <DType kType, int kTokens, typename Tokens>
 __device__ void multiply_unit(const FoldedLinear& args, RingBarriers& ring, std::uint32_t stages,
-                              const Tokens& tokens, const Run& run, int index, int first_slot,
-                              Place& place) {
+                              const Tokens& tokens, int version, const Run& run, int index,
+                              int first_slot, Place& place) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int row = index * kFoldedRows + static_cast<int>(threadIdx.x) % 128 / 32 * 2 + lane % 2;
   const int token = lane / 2;
   const bool writes = token < args.input.count && row < run.rows;
   float* output = run.output + std::int64_t{token} * run.output_width + row;
   const float before = writes && run.accumulate ? *output : 0.0F;
-  const std::uint64_t columns = tokens.descriptor();
+  const std::uint64_t columns = tokens.descriptor(version);
+  const float factor = writes ? tokens.factor(version, token) : 0.0F;
   FoldedSums<kType, kTokens> sums;
   for (int stage = 0; stage < args.stages; ++stage, place.advance(args.slots)) {
     const int slot = first_slot + place.slot;
@@ -164,7 +165,24 @@ __device__ void multiply_unit(const FoldedLinear& args, RingBarriers& ring, std:
     const float sum = sums.sum(i % 2, i / 2);
     if (lane == i) own = sum;
   }
-  if (writes) *output = before + own * tokens.scale(token);
+  if (writes) *output = before + own * factor;
+}
+
+// Makes the tokens ready for a run and the one after it, whose end it returns.
+template <DType kType, typename Tokens>
+__device__ int make_ready(const FoldedLinear& args, RingBarriers& ring, Tokens& tokens,
+                          const Run& run, Span own) {
+  Barrier* asked = run.begin == own.begin ? &ring.asked : nullptr;
+  if constexpr (kType == DType::kF8E4M3) {
+    if (asked == nullptr) sync_threads(1, kFoldedMultiplyThreads);  // products are done
+    const bool last = run.end == own.end;
+    const Run next = last ? run : run_from<kType>(args, run.end, own.end);
+    tokens.fill({run.scales, next.scales}, last ? 1 : 2, asked);
+    return next.end;
+  } else {
+    tokens.fill({nullptr}, 1, asked);
+    return own.end;
+  }
 }
 
 template <DType kType, int kTokens, typename Tokens>
@@ -173,28 +191,21 @@ __device__ void multiply(const FoldedLinear& args, RingBarriers& ring, std::uint
   const int group = __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x) / 128, 0);
   Place place;
   int turn = 0;
+  int ready = own.begin;  // units before this one have had tokens made ready
+  int version = 0;
   for (int unit = own.begin; unit < own.end;) {
     const Run run = run_from<kType>(args, unit, own.end);
-    if (unit == own.begin || kType == DType::kF8E4M3) {
-      tokens.fill(run.scales, [&] {
-        if (unit == own.begin && threadIdx.x % 32 == 0) arrive(&ring.loaded);
-      });
+    if (unit < ready) {
+      if constexpr (kType == DType::kF8E4M3) version = 1;
+    } else {
+      ready = make_ready<kType>(args, ring, tokens, run, own);
+      version = 0;
     }
     for (; unit < run.end; ++unit, turn = turn + 1 < kFoldedGroups ? turn + 1 : 0) {
       if (turn != group) continue;
-      multiply_unit<kType, kTokens>(args, ring, stages, tokens, run, unit - run.begin,
+      multiply_unit<kType, kTokens>(args, ring, stages, tokens, version, run, unit - run.begin,
                                     group * args.slots, place);
     }
-  }
-}
-
-// Into the first cache: what is constant and needed as soon as other kernels have ended.
-__device__ void fetch(const float* from, int count) {
-  for (int i = 4 * static_cast<int>(threadIdx.x); i < count; i += 4 * kFoldedMultiplyThreads) {
-    [[maybe_unused]] float4 unused;
-    asm volatile("ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(unused.x), "=f"(unused.y), "=f"(unused.z), "=f"(unused.w)
-                 : "l"(from + i));
   }
 }
 
@@ -208,13 +219,13 @@ __global__ void __launch_bounds__(kThreads, 1)
   using Tokens = FoldedTokens<kType, kTokens, kNormed>;
   extern __shared__ uint4 memory[];
   __shared__ RingBarriers ring;
-  __shared__ typename Tokens::Shared shared;
+  __shared__ FoldedTokensShared<kTokens> shared;
   if (threadIdx.x == 0) {
     for (int i = 0; i < kFoldedGroups * args.slots; ++i) {
       init_barrier(&ring.full[i], 1);
       init_barrier(&ring.empty[i], 4);  // warps of the group
     }
-    init_barrier(&ring.loaded, kFoldedWarps);
+    init_barrier(&ring.asked, kFoldedWarps);
     fence_barriers();
   }
   __syncthreads();
@@ -224,12 +235,6 @@ __global__ void __launch_bounds__(kThreads, 1)
   const std::uint32_t stages = shared_address(memory);
   // Weights are constant: they need not wait for other kernels.
   if (threadIdx.x >= kFoldedMultiplyThreads) return ask<kType>(args, ring, stages, own);
-  if constexpr (kNormed) fetch(args.input.norm_weight, args.input.cols);
-  if constexpr (kType == DType::kF8E4M3) {
-    fetch(run_from<kType>(args, own.begin, own.end).scales, args.scale_cols);
-    fetch(run_from<kType>(args, own.end - 1, own.end).scales, args.scale_cols);
-  }
-  await_earlier_kernels();
   Tokens tokens(args.input, shared, reinterpret_cast<char*>(memory) + args.ring_bytes(),
                 args.row_bytes);
   multiply<kType, kTokens>(args, ring, stages, tokens, own);
@@ -256,7 +261,7 @@ bool plan_ring(FoldedLinear& args, int token_bytes, const Context& context) {
 template <DType kType, int kTokens>
 bool launch(FoldedLinear args, Context& context) {
   args.units = (args.parts.units + context.num_sms - 1) / context.num_sms;
-  const int token_bytes = kTokens * kFoldedParts<kType> * args.row_bytes;
+  const int token_bytes = kFoldedVersions<kType> * kTokens * kFoldedParts<kType> * args.row_bytes;
   if (!plan_ring(args, token_bytes, context)) return false;
   const int bytes = args.ring_bytes() + token_bytes;
   const auto kernel = args.input.norm_weight == nullptr
@@ -273,8 +278,8 @@ bool launch(const FoldedLinear& args, Context& context) {
   const int tokens = args.input.count;
   if (tokens == 1) return launch<kType, 1>(args, context);
   if (tokens == 2) return launch<kType, 2>(args, context);
-  if constexpr (most_tokens(kType) == 2) return false;
-  return launch<kType, 4>(args, context);
+  if constexpr (most_tokens(kType) > 2) return launch<kType, 4>(args, context);
+  return false;
 }
 
 bool fits(const WeightView& weight) {
@@ -283,7 +288,7 @@ bool fits(const WeightView& weight) {
     return false;
   }
   return weight.dtype != DType::kF8E4M3 ||
-         (weight.block_rows % kFoldedRows == 0 && weight.block_cols == 4 * kFoldedScaleQuads &&
+         (weight.block_rows % kFoldedRows == 0 && weight.block_cols == kFoldedScaleColumns &&
           weight.cols % 512 == 0 && is_aligned(weight.scale));
 }
 

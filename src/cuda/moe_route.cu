@@ -5,6 +5,7 @@
 #include "cuda/context.h"
 #include "cuda/few_tokens_route.h"
 #include "cuda/launch.cuh"
+#include "cuda/sm90/gemm.h"
 #include "cuda/tiled_route.h"
 
 namespace m2::cuda {
@@ -95,7 +96,7 @@ void moe_block(const MoeBlockArgs& args, Context& context) {
   }
   const LinearArgs gate = gate_product(args.route);
   if (sm90::norms_into_experts(args, gate, context)) {
-    const sm90::OperandRows tokens = sm90::norm_into_experts(args.norm, gate, context);
+    const sm90::OperandRows tokens = sm90::norm_into_experts(args, gate, context);
     choose(args.route, context);
     return sm90::experts(args.experts, &tokens, context);
   }

@@ -88,8 +88,9 @@ class CudaInt4Experts : public test::MoeBlockTest {
                            .experts = layer.device,
                            .output = output.view()});
     const Tensor got = to_host(output);
-    // Activations are f16, of many tokens BF16 between the products; sums are float32.
-    const double tolerance = c.num_tokens > 256 ? 0x1p-8 : 0x1p-10;
+    // Activations are pairs of bytes. Those of many tokens are F8, off by up to 2^-4 of themselves
+    // and 2^-5 on average: of gate, up and down together these add as squares.
+    const double tolerance = c.num_tokens > 256 ? 0x1p-3 : 0x1p-10;
     test::expect_rows_within(test::floats(got), test::floats(expected), c.hidden_size, tolerance);
   }
 

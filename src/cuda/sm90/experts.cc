@@ -90,8 +90,9 @@ class ExpertsCall {
 }  // namespace
 
 bool fits_experts(const MoeExpertsArgs& args, const Context& context) {
-  return context.has_wgmma && args.hidden_states.shape[0] > kFewExpertTokens &&
-         args.activation == Activation::kSilu && !args.experts.empty() && uniform(args.experts);
+  return context.has_wgmma && args.activation == Activation::kSilu && !args.experts.empty() &&
+         args.hidden_states.shape[0] > few_expert_tokens(format_of(args.experts.front().gate)) &&
+         uniform(args.experts);
 }
 
 void experts(const MoeExpertsArgs& args, const OperandRows* tokens, Context& context) {
@@ -110,17 +111,18 @@ void experts(const MoeExpertsArgs& args, const OperandRows* tokens, Context& con
 
 bool norms_into_experts(const MoeBlockArgs& args, const LinearArgs& gate, const Context& context) {
   return fits_experts(args.experts, context) &&
-         format_of(args.experts.experts.front().gate) == Format::kF8 &&
+         format_of(args.experts.experts.front().gate) != Format::kBF16 &&
          gate.weight.dtype == DType::kF32 && fits_linears({&gate, 1}, context) &&
          can_norm_rows(args.norm);
 }
 
-OperandRows norm_into_experts(const RmsNormArgs& norm, const LinearArgs& gate, Context& context) {
-  const TensorView& tokens = norm.input;
+OperandRows norm_into_experts(const MoeBlockArgs& args, const LinearArgs& gate, Context& context) {
+  const TensorView& tokens = args.norm.input;
   const OperandRows rows = {
       .data = context.prefill.f8_tokens.get<char>(static_cast<std::size_t>(tokens.num_elements())),
-      .scales = context.prefill.f8_scales.get<float>(static_cast<std::size_t>(tokens.shape[0]))};
-  norm_linear_f8(norm, gate, rows, context);
+      .scales = context.prefill.f8_scales.get<float>(static_cast<std::size_t>(tokens.shape[0])),
+      .for_int4 = format_of(args.experts.experts.front().gate) == Format::kInt4};
+  norm_linear_f8(args.norm, gate, rows, context);
   return rows;
 }
 

@@ -12,28 +12,31 @@ namespace m2::cuda::sm90 {
 
 #if M2_SM90_CODE
 
-template <int kTokens, Format kFormat, Output kOutput, int kGroup, typename Shared, typename Ring>
+template <int kTokens, int kWaves, Format kFormat, Output kOutput, int kGroup, typename Shared,
+          typename Ring>
 __device__ __forceinline__ void multiply_tile(const Gemm& args, Shared& shared,
                                               const NextTile& tile, Ring& place,
                                               const Turns& turns) {
   constexpr bool kPaired = kOutput == Output::kInner;
-  constexpr int kWaves = waves_of<kFormat>(kTokens);
 #pragma unroll 1
-  for (int pass = 0; pass < passes_of<kFormat>(kTokens); ++pass) {
+  for (int pass = 0; pass < passes_of<kFormat>(tile.info.tile.shape); ++pass) {
+    const int row_block = ClusterPlace<kFormat>(tile.info.tile.shape).row_block() + pass;
     float sums[kWaves][kTokens / 2];
-    if constexpr (kFormat == Format::kF8) {
-      multiply_f8<kTokens, kPaired, kWaves>(args, shared, tile, pass, place, turns, sums);
-    } else if constexpr (kFormat == Format::kBF16) {
+    if constexpr (kFormat == Format::kBF16) {
       multiply_bf16<kTokens>(args, shared, place, sums[0]);
+    } else if constexpr (kFormat == Format::kF8) {
+      multiply_scaled<kFormat, kTokens, kWaves>(
+          args, shared, F8Weights<kPaired, kWaves>(shared, tile, row_block), place, turns, sums);
     } else {
-      multiply_int4<kTokens, kGroup>(args, shared, place, sums[0]);
+      multiply_scaled<kFormat, kTokens, kWaves>(args, shared, Int4Weights<kGroup>(shared), place,
+                                                turns, sums);
     }
     const TileInfo info = tile.info;
     if constexpr (kFormat != Format::kBF16) {
 #pragma unroll
       for (auto& wave : sums) scale_by_row<kTokens>(tile, wave);
     }
-    const int row = ClusterPlace<kFormat>().first_row(info.pair, pass);
+    const int row = ClusterPlace<kFormat>(info.tile.shape).first_row(info.pair, pass);
     if constexpr (kOutput == Output::kInner) write_inner<kTokens>(args, info, row, sums);
     if constexpr (kOutput == Output::kRows) write_rows<kTokens>(args, info, row, sums);
     if constexpr (kOutput == Output::kTokens) write_tokens<kTokens>(args, info, row, sums);
@@ -42,8 +45,9 @@ __device__ __forceinline__ void multiply_tile(const Gemm& args, Shared& shared,
 
 // A block without tokens keeps pace with its cluster.
 template <Format kFormat, typename Shared, int kCount>
-__device__ void skip_tile(const Gemm& args, Shared& shared, int half, RingPlace<kCount>& place) {
-  const int count = passes_of<kFormat>(half) * args.column_blocks;
+__device__ void skip_tile(const Gemm& args, Shared& shared, TileShape shape,
+                          RingPlace<kCount>& place) {
+  const int count = passes_of<kFormat>(shape) * args.column_blocks;
   for (int i = 0; i < count; ++i) {
     wait(&shared.full[place.stage], place.parity);
     release<kFormat>(&shared.empty[place.stage]);
@@ -51,14 +55,24 @@ __device__ void skip_tile(const Gemm& args, Shared& shared, int half, RingPlace<
   }
 }
 
-// Calls run with the half as a constant. A call that is no part of the kernel would serialise the
-// products.
-template <Format kFormat, int kHalf, typename Run>
-__device__ __forceinline__ void for_half(int half, const Run& run) {
-  if constexpr (has_half<kFormat>(kHalf)) {
-    if (half == kHalf) return run(std::integral_constant<int, kHalf>());
+// Calls run with the tokens and the waves as constants. A call that is no part of the kernel would
+// serialise the products.
+template <Format kFormat, int kTokens, typename Run>
+__device__ __forceinline__ void for_shape(TileShape shape, const Run& run) {
+  constexpr TileShape kWhole = {kTokens, 1};
+  constexpr TileShape kHalf = {kTokens, 0};
+  constexpr bool kTwoWaves = has_shape<kFormat>(kHalf) && waves_of<kFormat>(kHalf) == 2;
+  if (shape.tokens == kTokens) {
+    if constexpr (kTwoWaves) {
+      if (shape.whole == 0) {
+        return run(std::integral_constant<int, kTokens>(), std::integral_constant<int, 2>());
+      }
+    }
+    if constexpr (has_shape<kFormat>(kWhole) || (has_shape<kFormat>(kHalf) && !kTwoWaves)) {
+      return run(std::integral_constant<int, kTokens>(), std::integral_constant<int, 1>());
+    }
   }
-  if constexpr (kHalf < kMaxHalf) for_half<kFormat, kHalf + 8>(half, run);
+  if constexpr (kTokens < kMaxTokens) for_shape<kFormat, kTokens + 8>(shape, run);
 }
 
 template <Format kFormat, Output kOutput, int kGroup>
@@ -73,11 +87,12 @@ __device__ __forceinline__ void multiply_tiles(const Gemm& args,
     wait(&shared.tiles_full[next.stage], next.parity);
     const NextTile& tile = shared.tiles[next.stage];
     if (tile.info.tile.count <= 0) {
-      skip_tile<kFormat>(args, shared, tile.info.tile.half, place);
+      skip_tile<kFormat>(args, shared, tile.info.tile.shape, place);
     } else {
-      for_half<kFormat, 8>(
-          tile.info.tile.half, [&](auto half) __attribute__((always_inline)) {
-            multiply_tile<half.value, kFormat, kOutput, kGroup>(args, shared, tile, place, turns);
+      for_shape<kFormat, 8>(
+          tile.info.tile.shape, [&](auto tokens, auto waves) __attribute__((always_inline)) {
+            multiply_tile<tokens.value, waves.value, kFormat, kOutput, kGroup>(args, shared, tile,
+                                                                               place, turns);
           });
     }
     __syncwarp();

@@ -1,8 +1,9 @@
 // Products of weights with many tokens: what the kernel is given.
 //
 // A cluster multiplies 256 weight rows by a tile of up to 320 tokens, each of its blocks by half of
-// the tokens: two blocks, or four with half of the rows each. They read every operand once. Weight
-// rows are the 64-row operand of wgmma, so that halves may have any of the sizes of its other side.
+// the tokens: two blocks, or four with half of the rows each. Two blocks divide the rows instead
+// where the tokens of a tile fit one of them. They read every operand once. Weight rows are the
+// 64-row operand of wgmma, so that tiles may have any of the sizes of its other side.
 #pragma once
 
 #include <cuda.h>
@@ -16,38 +17,47 @@ namespace m2::cuda::sm90 {
 constexpr int kClusterRows = 256;  // weight rows
 constexpr int kBoxRows = 64;       // of them that one copy brings
 constexpr int kWaveRows = 128;     // that the two warpgroups of a block multiply at once
-constexpr int kMaxHalf = 160;      // tokens of half a tile: see half_of()
-constexpr int kMaxTwoWaves = 128;  // tokens of a half: see waves_of()
-constexpr int kMaxTile = 2 * kMaxHalf;
-constexpr int kNumBoxes = kMaxHalf / 2 / 8;  // of 8, 16, .. token rows that a block copies
-constexpr int kRowAlignment = 16;            // of the first token row of an expert
+constexpr int kMaxTokens = 160;    // of a block: see tile_shape()
+constexpr int kMaxTile = 2 * kMaxTokens;
+constexpr int kNumBoxes = kMaxTokens / 8;  // of 8, 16, .. token rows that a block copies
+constexpr int kRowAlignment = 16;          // of the first token row of an expert
 constexpr int kMaxColumnBlocks = 64;
 
 /// How the weights are stored.
 enum class Format {
   kF8,    // F8_E4M3 with 128x128 scales; tokens F8_E4M3 with a scale for each row
   kBF16,  // tokens BF16
-  kInt4,  // int4_layout.h; tokens F16 with a scale for each row
+  kInt4,  // int4_layout.h; tokens as for F8, columns in the order of int4_f8.cuh
 };
 
-/// Blocks of a cluster along the weight rows. Clusters of two leave no multiprocessor idle, if
-/// stages of 256 rows fit its memory.
+/// Blocks of a cluster along the weight rows of a tile whose halves have a block each, or two.
+/// Clusters of two leave no multiprocessor idle, if stages of 256 rows fit its memory.
 template <Format kFormat>
-constexpr int kRowBlocks = kFormat == Format::kF8 ? 1 : 2;
+constexpr int kRowBlocks = kFormat == Format::kBF16 ? 2 : 1;
 template <Format kFormat>
 constexpr unsigned kCluster = 2 * kRowBlocks<kFormat>;
 template <Format kFormat>
 constexpr int kBlockRows = kClusterRows / kRowBlocks<kFormat>;
 
+/// Tokens of a tile.
+struct TileShape {
+  std::int32_t tokens;  // that a block multiplies
+  std::int32_t whole;   // 1: all of the tile's, by half of the rows; 0: half of them
+
+  [[nodiscard]] constexpr int size() const { return whole != 0 ? tokens : 2 * tokens; }
+};
+
 /// Waves of rows of a stage: a warpgroup keeps all their sums. Where there is no room for them the
 /// block takes its rows in passes.
+constexpr int kMaxTwoWaves = 128;  // tokens of a block
 template <Format kFormat>
-constexpr int waves_of(int half) {
-  return kRowBlocks<kFormat> == 1 && half <= kMaxTwoWaves ? 2 : 1;
+constexpr int waves_of(TileShape shape) {
+  const bool fits = kFormat == Format::kF8 && shape.tokens <= kMaxTwoWaves;
+  return fits && shape.whole == 0 ? 2 : 1;
 }
 template <Format kFormat>
-constexpr int passes_of(int half) {
-  return kBlockRows<kFormat> / kWaveRows / waves_of<kFormat>(half);
+constexpr int passes_of(TileShape shape) {
+  return shape.whole != 0 ? 1 : kBlockRows<kFormat> / kWaveRows / waves_of<kFormat>(shape);
 }
 
 /// What happens to the products.
@@ -70,13 +80,14 @@ struct TokenTile {
   std::int32_t expert;
   std::int32_t first_row;
   std::int32_t count;
-  std::int32_t half;  // tokens of a full half: see half_of()
+  TileShape shape;
 };
 
 /// Rows for a product.
 struct OperandRows {
   void* data = nullptr;     // [rows, K]
   float* scales = nullptr;  // [rows], but for BF16
+  bool for_int4 = false;    // columns as kInt4 has them
 };
 
 constexpr int kMaxGemmParts = 4;
@@ -89,7 +100,7 @@ struct Gemm {
   const TokenTile* tiles;         // of the experts
   const std::int32_t* num_tiles;  // [1]
   int num_rows;                   // of the tokens of parts, in equal tiles
-  int half;                       // of a tile
+  TileShape shape;                // of a tile
   int part_begin[kMaxGemmParts];  // in clusters' rows
   int num_parts;
   int pairs;                  // clusters' rows of an expert's matrix, or of all parts
@@ -101,19 +112,25 @@ struct Gemm {
   bool accumulate;            // F32 outputs
 };
 
-/// The smallest halves that hold `count` tokens together; a kernel has code for each. Finer steps
+/// The smallest that holds `count` tokens; a kernel has code for each number of tokens. Finer steps
 /// waste less: of made-up counts around 256 tokens an expert 4% of the products instead of 9.
-[[nodiscard]] constexpr int half_of(Format format, int count) {
-  const int half = (count + 1) / 2;
-  const auto up_to = [&](int step) { return (half + step - 1) / step * step; };
-  if (format == Format::kF8) return half <= 64 ? up_to(16) : up_to(8);
-  if (half <= 96) return up_to(32);
-  return half > 128 && half <= 144 ? up_to(8) : up_to(16);
+[[nodiscard]] constexpr TileShape tile_shape(Format format, int count) {
+  const bool whole = format != Format::kBF16 && count <= kMaxTokens;
+  const int tokens = whole ? count : (count + 1) / 2;
+  const auto up_to = [&](int step) -> TileShape {
+    return {(tokens + step - 1) / step * step, whole ? 1 : 0};
+  };
+  if (format != Format::kBF16) return up_to(tokens <= 64 ? 16 : 8);
+  if (tokens <= 96) return up_to(32);
+  return up_to(tokens > 128 && tokens <= 144 ? 8 : 16);
 }
+/// Whether there are tiles of this shape.
 template <Format kFormat>
-constexpr bool has_half(int half) {
-  return half_of(kFormat, 2 * half) == half;
+constexpr bool has_shape(TileShape shape) {
+  const TileShape fitting = tile_shape(kFormat, shape.size());
+  return fitting.tokens == shape.tokens && fitting.whole == shape.whole;
 }
-static_assert(half_of(Format::kF8, kMaxTile) == kMaxHalf && half_of(Format::kBF16, 1) == 32);
+static_assert(tile_shape(Format::kF8, kMaxTile).tokens == kMaxTokens &&
+              tile_shape(Format::kBF16, 1).tokens == 32);
 
 }  // namespace m2::cuda::sm90

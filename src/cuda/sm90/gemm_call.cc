@@ -26,7 +26,8 @@ OperandRows operand_rows(std::int64_t num_rows, std::int64_t cols, Format format
   // A tile reads the scales of whole tiles.
   return {
       .data = context.prefill.operands.get<char>(bytes),
-      .scales = context.prefill.scales.get<float>(static_cast<std::size_t>(num_rows + kMaxTile))};
+      .scales = context.prefill.scales.get<float>(static_cast<std::size_t>(num_rows + kMaxTile)),
+      .for_int4 = format == Format::kInt4};
 }
 
 void launch(const Gemm& gemm, const WeightView& weight, Output output, Context& context) {

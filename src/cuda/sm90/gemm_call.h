@@ -8,11 +8,14 @@
 namespace m2::cuda::sm90 {
 
 /// More tokens than this take the kernels of this folder. Experts stay with the decode kernels for
-/// longer: 256 tokens are eight for each, a tile of theirs.
+/// longer: 256 tokens are eight for each, a tile of theirs. With int4 weights these take 128 at a
+/// time.
 constexpr int kFewTokens = 64;
-constexpr int kFewExpertTokens = 256;
+[[nodiscard]] constexpr int few_expert_tokens(Format format) {
+  return format == Format::kInt4 ? 128 : 256;
+}
 
-[[nodiscard]] constexpr int operand_bytes(Format format) { return format == Format::kF8 ? 1 : 2; }
+[[nodiscard]] constexpr int operand_bytes(Format format) { return format == Format::kBF16 ? 2 : 1; }
 [[nodiscard]] Format format_of(const WeightView& weight);
 
 /// Sets the operand: rows [num_rows, cols] of the format's type.

@@ -2,7 +2,7 @@
 // finds out what they are.
 #pragma once
 
-#include "cuda/int4_operand.cuh"
+#include "cuda/int4_layout.h"
 #include "cuda/sm90/gemm.h"
 #include "cuda/sm90/ptx.cuh"
 
@@ -16,18 +16,17 @@ constexpr int kTileSlots = 4;
 /// A stage of the ring: a tile of weights and one of tokens.
 template <Format kFormat, int kGroup>
 struct Stage {
-  static constexpr int kTokenParts = kFormat == Format::kInt4 ? 2 : 1;  // of 128 bytes of a row
   static constexpr int kBoxBytes = kFormat == Format::kInt4
                                        ? kBoxRows / kUnitRows * kUnitBytes<kGroup>
                                        : kBoxRows * kSwizzledRow;
   static constexpr int kWeightBytes = kBlockRows<kFormat> / kBoxRows * kBoxBytes;
-  static constexpr int kTokenBytes = kTokenParts * kMaxHalf * kSwizzledRow;
+  static constexpr int kTokenBytes = kMaxTokens * kSwizzledRow;
   static constexpr int kBytes = (kWeightBytes + 1023) / 1024 * 1024 + kTokenBytes;
-  static constexpr int kCount = kFormat == Format::kBF16 ? 6 : 4;
+  static constexpr int kCount = kFormat == Format::kBF16 ? 6 : kFormat == Format::kInt4 ? 5 : 4;
 };
 
 struct TileInfo {
-  TokenTile tile;  // this block's half of it
+  TokenTile tile;  // this block's part of it
   int pair;        // clusters' rows within the matrix
   int part;
 };
@@ -40,7 +39,7 @@ struct NextTile {
   // F8, by column block: of two matrices whose rows alternate, else of the first and the second
   // 128 rows.
   float scales[2][kMaxColumnBlocks];
-  alignas(16) float token_scales[kMaxHalf];
+  alignas(16) float token_scales[kMaxTokens];
 };
 
 template <Format kFormat, int kGroup>
@@ -60,8 +59,8 @@ constexpr int kSharedBytes = static_cast<int>(sizeof(SharedGemm<kFormat, kGroup>
 #if M2_SM90_CODE
 
 __device__ inline int count_items(const Gemm& args) {
-  const int tiles = args.experts != nullptr ? *args.num_tiles
-                                            : (args.num_rows + 2 * args.half - 1) / (2 * args.half);
+  const int size = args.shape.size();
+  const int tiles = args.experts != nullptr ? *args.num_tiles : (args.num_rows + size - 1) / size;
   return tiles * args.pairs;
 }
 
@@ -72,8 +71,8 @@ __device__ inline TileInfo find_item(const Gemm& args, int item) {
     info.tile = args.tiles[index];
     return info;
   }
-  const int first = index * 2 * args.half;
-  info.tile = {0, first, min(2 * args.half, args.num_rows - first), args.half};
+  const int first = index * args.shape.size();
+  info.tile = {0, first, min(args.shape.size(), args.num_rows - first), args.shape};
   while (info.part + 1 < args.num_parts && info.pair >= args.part_begin[info.part + 1]) ++info.part;
   info.pair -= args.part_begin[info.part];
   return info;
@@ -83,36 +82,44 @@ __device__ inline const GemmMatrix& matrix_of(const Gemm& args, const TileInfo& 
   return args.experts != nullptr ? args.experts[info.tile.expert] : args.parts[info.part];
 }
 
-// The place of a block in its cluster: the first half of the ranks has the first half of the
-// tokens. `rows_mate` multiplies the same rows, `tokens_mate` (of four blocks) the same tokens.
+// The place of a block in its cluster: of a tile with two halves the first half of the ranks has
+// the first one.
 template <Format kFormat>
 struct ClusterPlace {
   static constexpr unsigned kRows = kRowBlocks<kFormat>;
+  bool whole;  // the block has all of the tile's tokens
   unsigned rank = cluster_rank();
 
-  [[nodiscard]] __device__ int row_block() const { return static_cast<int>(rank % kRows); }
-  [[nodiscard]] __device__ int token_half() const { return static_cast<int>(rank / kRows); }
+  __device__ explicit ClusterPlace(TileShape shape) : whole(shape.whole != 0) {}
+  [[nodiscard]] __device__ int row_block() const {
+    return static_cast<int>(whole ? rank : rank % kRows);
+  }
+  [[nodiscard]] __device__ int token_half() const {
+    return whole ? 0 : static_cast<int>(rank / kRows);
+  }
+  [[nodiscard]] __device__ bool shares_rows() const { return !whole; }
+  [[nodiscard]] __device__ bool shares_tokens() const { return kRows == 2 || whole; }
   [[nodiscard]] __device__ unsigned rows_mask() const { return 1U << rank | 1U << (rank ^ kRows); }
   [[nodiscard]] __device__ unsigned tokens_mask() const { return 1U << rank | 1U << (rank ^ 1U); }
   /// The block's first weight row in a pass.
   [[nodiscard]] __device__ int first_row(int pair, int pass) const {
-    return pair * kClusterRows + row_block() * kBlockRows<kFormat> + pass * kWaveRows;
+    return pair * kClusterRows + (row_block() + pass) * kWaveRows;
   }
 };
 
 // By one warp: what the tiles of this block are.
 template <Format kFormat, bool kPaired, int kGroup>
 __device__ void find_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared, int num_items) {
-  const ClusterPlace<kFormat> self;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int clusters = static_cast<int>(gridDim.x / kCluster<kFormat>);
   RingPlace<kTileSlots> place;
   for (int item = static_cast<int>(blockIdx.x / kCluster<kFormat>); item < num_items;
        item += clusters) {
     TileInfo info = find_item(args, item);
-    const int half = info.tile.half;
-    info.tile.first_row += self.token_half() * half;
-    info.tile.count -= self.token_half() * half;
+    const int tokens = info.tile.shape.tokens;
+    const int before = ClusterPlace<kFormat>(info.tile.shape).token_half() * tokens;
+    info.tile.first_row += before;
+    info.tile.count -= before;
     const GemmMatrix& matrix = matrix_of(args, info);
     if (args.experts != nullptr) prefetch_tensor_map(&matrix.map);
     wait(&shared.tiles_empty[place.stage], place.parity ^ 1U);
@@ -127,7 +134,7 @@ __device__ void find_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared
       }
     }
     if constexpr (kFormat != Format::kBF16) {
-      for (int i = lane; i < half; i += 32) {
+      for (int i = lane; i < tokens; i += 32) {
         to.token_scales[i] = args.token_scales[info.tile.first_row + i];
       }
     }
@@ -140,35 +147,51 @@ __device__ void find_tiles(const Gemm& args, SharedGemm<kFormat, kGroup>& shared
   }
 }
 
-// The copies of a stage by a block: half of the rows of its blocks of the cluster, for both of
-// them, and its tokens, or half of those of two blocks. Token boxes are whole groups of eight.
+// The copies of a stage by a block: of what two blocks of the cluster share half, for both of them.
+// Token boxes are whole groups of eight.
 template <Format kFormat, bool kPaired, int kGroup>
 class StageCopies {
  public:
   using Layout = Stage<kFormat, kGroup>;
 
   __device__ StageCopies(const Gemm& args, const NextTile& next)
-      : args_(args), tile_(next.info.tile), pair_(next.info.pair), map_(&next.matrix->map) {
-    half_ = tile_.half;
-    waves_ = waves_of<kFormat>(half_);
+      : map_(&next.matrix->map), token_blocks_(args.token_blocks) {
+    const TokenTile& tile = next.info.tile;
+    const ClusterPlace<kFormat> self(tile.shape);
+    passes_ = passes_of<kFormat>(tile.shape);
+    const int stage_boxes = waves_of<kFormat>(tile.shape) * (kWaveRows / kBoxRows);
+    stage_bytes_ = stage_boxes * Layout::kBoxBytes + tile.shape.tokens * kSwizzledRow;
+    num_boxes_ = self.shares_rows() ? stage_boxes / 2 : stage_boxes;
+    first_box_ = self.token_half() * num_boxes_;
+    first_row_box_ = self.first_row(next.info.pair, 0) / kBoxRows + first_box_;
+    rows_mask_ = self.shares_rows() ? self.rows_mask() : 1U << self.rank;
+    tokens_mask_ = self.shares_tokens() ? self.tokens_mask() : 0;
+    const int first_part = (tile.shape.tokens / 8 + 1) / 2 * 8;
+    const bool is_second = self.shares_tokens() && self.row_block() == 1;
+    first_token_ = is_second ? first_part : 0;
+    const int num_tokens = !self.shares_tokens() ? tile.shape.tokens
+                           : is_second           ? tile.shape.tokens - first_part
+                                                 : first_part;
+    tokens_ = &args.tokens[num_tokens / 8 - 1];
+    token_row_ = tile.first_row + first_token_;
   }
   [[nodiscard]] __device__ const CUtensorMap* map() const { return map_; }
-  [[nodiscard]] __device__ int passes() const { return passes_of<kFormat>(half_); }
+  [[nodiscard]] __device__ int passes() const { return passes_; }
 
   __device__ void copy(char* to, std::uint64_t* full, int pass, int block) const {
-    arrive_expecting(full, waves_ * (kWaveRows / kBoxRows) * Layout::kBoxBytes +
-                               half_ * kSwizzledRow * Layout::kTokenParts);
-    const int first_box = self_.token_half() * waves_;
-    for (int i = first_box; i < first_box + waves_; ++i) {
-      copy_weights(to + Layout::kTokenBytes + i * Layout::kBoxBytes, full,
-                   self_.first_row(pair_, pass) / kBoxRows + i, block);
+    arrive_expecting(full, stage_bytes_);
+#pragma unroll 1
+    for (int i = 0; i < num_boxes_; ++i) {
+      copy_weights(to + Layout::kTokenBytes + (first_box_ + i) * Layout::kBoxBytes, full,
+                   first_row_box_ + pass * (kWaveRows / kBoxRows) + i, block);
     }
-    const int first_part = (half_ / 8 + 1) / 2 * 8;
-    if (kRowBlocks<kFormat> == 1 || self_.row_block() == 0) {
-      copy_tokens(to, full, 0, first_part, block);
-    }
-    if (kRowBlocks<kFormat> == 1 || self_.row_block() == 1) {
-      copy_tokens(to, full, first_part, half_ - first_part, block);
+    const int token_block = block < token_blocks_ ? block : block - token_blocks_;
+    char* tokens = to + first_token_ * kSwizzledRow;
+    const int x = token_block * kSwizzledRow;
+    if (tokens_mask_ != 0) {
+      load_tile_multicast(tokens, tokens_, full, x, token_row_, tokens_mask_);
+    } else {
+      load_tile(tokens, tokens_, full, x, token_row_);
     }
   }
 
@@ -176,36 +199,26 @@ class StageCopies {
   __device__ void copy_weights(char* to, std::uint64_t* full, int box, int block) const {
     const int x = block * kSwizzledRow;  // bytes
     if constexpr (kFormat == Format::kInt4) {
-      load_tile_multicast(to, map_, full, 0, block, 0, box * (kPaired ? 4 : 8), self_.rows_mask());
+      load_tile_multicast(to, map_, full, 0, block, 0, box * (kPaired ? 4 : 8), rows_mask_);
     } else if constexpr (kPaired) {
-      load_tile_multicast(to, map_, full, x, 0, 0, box * 4, self_.rows_mask());
+      load_tile_multicast(to, map_, full, x, 0, 0, box * 4, rows_mask_);
     } else {
-      load_tile_multicast(to, map_, full, x, box * kBoxRows, self_.rows_mask());
-    }
-  }
-  __device__ void copy_tokens(char* stage, std::uint64_t* full, int begin, int count,
-                              int block) const {
-    const CUtensorMap* tokens = &args_.tokens[count / 8 - 1];
-    const int token_block = block < args_.token_blocks ? block : block - args_.token_blocks;
-#pragma unroll
-    for (int i = 0; i < Layout::kTokenParts; ++i) {
-      char* to = stage + (i * kMaxHalf + begin) * kSwizzledRow;
-      const int x = (token_block * Layout::kTokenParts + i) * kSwizzledRow;
-      if constexpr (kRowBlocks<kFormat> == 1) {
-        load_tile(to, tokens, full, x, tile_.first_row + begin);
-      } else {
-        load_tile_multicast(to, tokens, full, x, tile_.first_row + begin, self_.tokens_mask());
-      }
+      load_tile_multicast(to, map_, full, x, box * kBoxRows, rows_mask_);
     }
   }
 
-  const Gemm& args_;
-  TokenTile tile_;
-  int pair_;
   const CUtensorMap* map_;
-  ClusterPlace<kFormat> self_;
-  int half_;
-  int waves_;
+  const CUtensorMap* tokens_;
+  int token_blocks_;
+  int passes_;
+  int stage_bytes_;
+  int num_boxes_;      // of weights that this block copies
+  int first_box_;      // in the stage
+  int first_row_box_;  // in the matrix
+  int first_token_;    // in the stage
+  int token_row_;
+  unsigned rows_mask_;
+  unsigned tokens_mask_;  // 0: the tokens are this block's alone
 };
 
 // By one thread.

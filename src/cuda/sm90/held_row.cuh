@@ -40,8 +40,8 @@ __device__ float largest_of_group(float found) {
   return found;
 }
 
-// A row, most or all of it in the registers of a group of threads.
-template <typename Input, int kHeld, int kGroup>
+// A row of float32, most or all of it in the registers of a group of threads.
+template <int kHeld, int kGroup>
 class HeldRow {
  public:
   __device__ HeldRow(const void* input, int cols, std::int64_t row)
@@ -49,7 +49,7 @@ class HeldRow {
 #pragma unroll
     for (int i = 0; i < kHeld; ++i) {
       const int quad = place() + i * kGroup;
-      if (quad < quads_) held_[i] = load_quad<Input>(input_, first_ + quad);
+      if (quad < quads_) held_[i] = load_quad<float>(input_, first_ + quad);
     }
   }
 
@@ -62,7 +62,7 @@ class HeldRow {
       if (quad < quads_) use(quad, held_[i]);
     }
     for (int quad = place() + kHeld * kGroup; quad < quads_; quad += kGroup) {
-      use(quad, load_quad<Input>(input_, first_ + quad));
+      use(quad, load_quad<float>(input_, first_ + quad));
     }
   }
 

@@ -68,7 +68,7 @@ class LinearsCall {
   static void set_tiles(Gemm& gemm, Format format, int num_tokens) {
     const int tiles = (num_tokens + kMaxTile - 1) / kMaxTile;
     gemm.num_rows = num_tokens;
-    gemm.half = half_of(format, (num_tokens + tiles - 1) / tiles);
+    gemm.shape = tile_shape(format, (num_tokens + tiles - 1) / tiles);
   }
 
   void add(Gemm& gemm, const LinearArgs& args) {

@@ -13,6 +13,8 @@ struct Context;
 
 namespace sm90 {
 
+struct OperandRows;
+
 /// What the operations keep between calls. The two row buffers take turns as the operand and the
 /// result of a product.
 struct Prefill {
@@ -40,7 +42,7 @@ void experts(const MoeExpertsArgs& args, const OperandRows* tokens, Context& con
                                       const Context& context);
 /// The norm and `gate`, the router's product; returns the rows for experts(). The norm's output
 /// stays unwritten.
-[[nodiscard]] OperandRows norm_into_experts(const RmsNormArgs& norm, const LinearArgs& gate,
+[[nodiscard]] OperandRows norm_into_experts(const MoeBlockArgs& args, const LinearArgs& gate,
                                             Context& context);
 
 [[nodiscard]] bool fits_linears(std::span<const LinearArgs> products, const Context& context);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cuda/int4_layout.h"
+#include "cuda/sm90/gemm.h"
 
 namespace m2::cuda::sm90 {
 namespace {

@@ -1,16 +1,19 @@
 // Descriptions of matrices for the copy engine.
 #pragma once
 
+#include <cuda.h>
+
 #include <cstdint>
 #include <map>
 #include <span>
 #include <vector>
 
 #include "cuda/runtime.h"
-#include "cuda/sm90/gemm.h"
 #include "ops/moe_experts.h"
 
 namespace m2::cuda::sm90 {
+
+struct GemmMatrix;
 
 /// [rows, row_bytes] in device memory, read in boxes of 128 bytes times `box_rows`, swizzled.
 [[nodiscard]] CUtensorMap token_map(const void* data, std::int64_t rows, std::int64_t row_bytes,

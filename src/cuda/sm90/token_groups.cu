@@ -56,15 +56,15 @@ __device__ int sum_before_in_warp(int value, int& total) {
   return sum - value;
 }
 
-// Equal tiles of the fewest sizes that hold an expert's tokens.
+// Equal tiles, as few as there can be, but for the last one.
 __device__ void write_tiles(Format format, int expert, int count, int first_row, TokenTile* to) {
   const int tiles = tiles_of(count);
   if (tiles == 0) return;
   const int even = (count + tiles - 1) / tiles;
-  const int half = half_of(format, even);
-  const int size = 2 * half;
-  for (int done = 0; done < count; done += size) {
-    *to++ = {expert, first_row + done, min(size, count - done), half};
+  for (int done = 0; done < count;) {
+    const TileShape shape = tile_shape(format, min(even, count - done));
+    *to++ = {expert, first_row + done, min(shape.size(), count - done), shape};
+    done += shape.size();
   }
 }
 

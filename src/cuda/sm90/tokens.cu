@@ -2,9 +2,9 @@
 #include "cuda/sm90/tokens.h"
 
 #include "cuda/alignment.h"
-#include "cuda/int4_operand.cuh"
 #include "cuda/launch.cuh"
 #include "cuda/sm90/held_row.cuh"
+#include "cuda/sm90/int4_f8.cuh"
 
 namespace m2::cuda::sm90 {
 namespace {
@@ -64,19 +64,58 @@ struct F8Scale {
   }
 };
 
+// A row of F8 in the order of its weights.
+class F8Row {
+ public:
+  __device__ F8Row(const OperandRows& rows, std::int64_t row, int cols)
+      : words_(static_cast<std::uint32_t*>(rows.data) + row * (cols / 4)),
+        for_int4_(rows.for_int4) {}
+
+  /// Four columns, which neighbouring lanes have side by side.
+  __device__ void put(int quad, std::uint32_t codes) const {
+    if (for_int4_) {
+      const std::uint32_t other = __shfl_xor_sync(kAllLanes, codes, 1);
+      codes = quad % 2 == 0 ? even_bytes(codes, other) : odd_bytes(other, codes);
+      quad = even_columns_word(quad) + quad % 2 * 4;
+    }
+    words_[quad] = codes;
+  }
+  /// Eight columns.
+  __device__ void put(int vector, uint2 codes) const {
+    if (for_int4_) {
+      const int word = even_columns_word(2 * vector);
+      words_[word] = even_bytes(codes.x, codes.y);
+      words_[word + 4] = odd_bytes(codes.x, codes.y);
+    } else {
+      reinterpret_cast<uint2*>(words_)[vector] = codes;
+    }
+  }
+
+ private:
+  static __device__ std::uint32_t even_bytes(std::uint32_t first, std::uint32_t second) {
+    return __byte_perm(first, second, 0x6420);
+  }
+  static __device__ std::uint32_t odd_bytes(std::uint32_t first, std::uint32_t second) {
+    return __byte_perm(first, second, 0x7531);
+  }
+
+  std::uint32_t* words_;
+  bool for_int4_;
+};
+
 // One block a row.
 template <int kHeld, bool kNorms>
 __global__ void __launch_bounds__(kThreads) convert_f8_kernel(Conversion args) {
   begin_kernel();
   const int from = row_of_block();
-  HeldRow<float, kHeld, kThreads> row(args.input, args.cols, from);
+  HeldRow<kHeld, kThreads> row(args.input, args.cols, from);
   if constexpr (kNorms) row.norm(args.norm_weight, args.eps);
   const F8Scale scale(row.largest());
   row.for_each([&](int quad, float4 x) {
     const std::uint32_t codes = scale.codes(x);
     for (int copy = 0; copy < args.copies; ++copy) {
       const std::int64_t to = args.destination(from, copy);
-      static_cast<std::uint32_t*>(args.to.data)[to * (args.cols / 4) + quad] = codes;
+      F8Row(args.to, to, args.cols).put(quad, codes);
       if (quad == 0) args.to.scales[to] = scale.scale;
     }
   });
@@ -92,14 +131,14 @@ __global__ void __launch_bounds__(kThreads) convert_packed_kernel(Conversion arg
   const PackedRow<kHeldVectors, kRowThreads> row(args.input, args.cols, index);
   if (args.num_rows != nullptr && index >= *args.num_rows) return;
   const F8Scale scale(row.largest());
-  auto* to = static_cast<uint2*>(args.to.data) + std::int64_t{index} * (args.cols / 8);
+  const F8Row to(args.to, index, args.cols);
   row.for_each([&](int vector, uint4 x) {
     const auto quad = [&](std::uint32_t first, std::uint32_t second) {
       const float2 low = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(first));
       const float2 high = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(second));
       return float4{low.x, low.y, high.x, high.y};
     };
-    to[vector] = {scale.codes(quad(x.x, x.y)), scale.codes(quad(x.z, x.w))};
+    to.put(vector, uint2{scale.codes(quad(x.x, x.y)), scale.codes(quad(x.z, x.w))});
     if (vector == 0) args.to.scales[index] = scale.scale;
   });
 }
@@ -147,34 +186,6 @@ __global__ void __launch_bounds__(kThreads) convert_bf16_kernel(Conversion args)
   }
 }
 
-// A row is scaled by a power of two to at most 1, so that no number leaves the range of f16.
-// Columns go where they meet their int4 weights.
-template <typename Input, int kRowThreads>
-__global__ void __launch_bounds__(kThreads) convert_f16_kernel(Conversion args) {
-  begin_kernel();
-  const int from = row_of_thread<kRowThreads>();
-  if (from >= args.max_rows) return;
-  const HeldRow<Input, kMostHeld, kRowThreads> row(args.input, args.cols, from);
-  if (args.num_rows != nullptr && from >= *args.num_rows) return;
-  const float largest = row.largest();
-  const std::uint32_t exponent = min(max(__float_as_uint(largest) >> 23U, 2U), 250U) + 1U;
-  const float scale = __uint_as_float(exponent << 23U);
-  const float inverse = __uint_as_float((254U - exponent) << 23U);
-  row.for_each([&](int quad, float4 x) {
-    const __half2 low = __floats2half2_rn(x.x * inverse, x.y * inverse);
-    const __half2 high = __floats2half2_rn(x.z * inverse, x.w * inverse);
-    const int first = quad / 32 * (kUnitColumns / 2);  // in pairs
-    const int column = quad % 32 * 4;
-    for (int copy = 0; copy < args.copies; ++copy) {
-      const std::int64_t to_row = args.destination(from, copy);
-      __half2* to = static_cast<__half2*>(args.to.data) + to_row * (args.cols / 2) + first;
-      to[wgmma_column(column) / 2] = low;
-      to[wgmma_column(column + 2) / 2] = high;
-      if (quad == 0) args.to.scales[to_row] = scale;
-    }
-  });
-}
-
 bool is_narrow(int cols) { return cols <= 4 * kFewHeld * kThreads; }
 
 template <typename Input, int kRowThreads>
@@ -184,9 +195,7 @@ void convert_by(const Conversion& conversion, Format format, const Context& cont
     f8_kernel = is_narrow(conversion.cols) ? convert_f8_kernel<kFewHeld, false>
                                            : convert_f8_kernel<kMostHeld, false>;
   }
-  const auto kernel = format == Format::kF8     ? f8_kernel
-                      : format == Format::kBF16 ? convert_bf16_kernel<Input>
-                                                : convert_f16_kernel<Input, kRowThreads>;
+  const auto kernel = format == Format::kBF16 ? convert_bf16_kernel<Input> : f8_kernel;
   const int block_rows = format == Format::kBF16 ? 1 : kThreads / kRowThreads;
   const int blocks = (conversion.max_rows + block_rows - 1) / block_rows;
   launch_kernel(context, kernel, static_cast<unsigned>(blocks), kThreads, 0, conversion);
@@ -217,7 +226,7 @@ __global__ void __launch_bounds__(kThreads) split_rows_kernel(Split args) {
   begin_kernel();
   const std::int64_t index = row_of_block();
   const int quads = args.cols / 4;
-  HeldRow<float, kHeld, kThreads> held(args.input, args.cols, index);
+  HeldRow<kHeld, kThreads> held(args.input, args.cols, index);
   if (args.norm_weight != nullptr) held.norm(args.norm_weight, args.eps);
   uint2* row = args.to + index * (args.weights ? 3 : 2) * quads;
   held.for_each([&](int quad, float4 x) {
@@ -238,8 +247,8 @@ __global__ void __launch_bounds__(kThreads) split_rows_kernel(Split args) {
   });
   if (args.f8.data == nullptr) return;
   const F8Scale scale(held.largest());
-  auto* codes = static_cast<std::uint32_t*>(args.f8.data) + index * quads;
-  held.for_each([&](int quad, float4 x) { codes[quad] = scale.codes(x); });
+  const F8Row codes(args.f8, index, args.cols);
+  held.for_each([&](int quad, float4 x) { codes.put(quad, scale.codes(x)); });
   if (threadIdx.x == 0) args.f8.scales[index] = scale.scale;
 }
 

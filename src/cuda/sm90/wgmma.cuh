@@ -181,10 +181,6 @@ struct Products<96> {
       M2_WGMMA_SS(96, "k16", ".f32.f16.f16", ", 0, 0", "%48", "%49", "%50");
     }
   }
-  __device__ static void multiply(float (&d)[48], const std::uint32_t (&a)[4], std::uint64_t b,
-                                  int accumulate) {
-    M2_WGMMA_RS(96, "k16", ".f32.f16.f16", ", 0", "%48, %49, %50, %51", "%52", "%53");
-  }
 };
 template <>
 struct Products<112> {
@@ -198,10 +194,6 @@ struct Products<112> {
       M2_WGMMA_SS(112, "k16", ".f32.bf16.bf16", ", 0, 0", "%56", "%57", "%58");
     }
   }
-  __device__ static void multiply(float (&d)[56], const std::uint32_t (&a)[4], std::uint64_t b,
-                                  int accumulate) {
-    M2_WGMMA_RS(112, "k16", ".f32.f16.f16", ", 0", "%56, %57, %58, %59", "%60", "%61");
-  }
 };
 template <>
 struct Products<128> {
@@ -214,10 +206,6 @@ struct Products<128> {
       static_assert(kOperand == Operand::kBF16);
       M2_WGMMA_SS(128, "k16", ".f32.bf16.bf16", ", 0, 0", "%64", "%65", "%66");
     }
-  }
-  __device__ static void multiply(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b,
-                                  int accumulate) {
-    M2_WGMMA_RS(128, "k16", ".f32.f16.f16", ", 0", "%64, %65, %66, %67", "%68", "%69");
   }
   __device__ static void multiply_bf16(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b,
                                        int accumulate) {
@@ -236,10 +224,6 @@ struct Products<136> {
       M2_WGMMA_SS(136, "k16", ".f32.bf16.bf16", ", 0, 0", "%68", "%69", "%70");
     }
   }
-  __device__ static void multiply(float (&d)[68], const std::uint32_t (&a)[4], std::uint64_t b,
-                                  int accumulate) {
-    M2_WGMMA_RS(136, "k16", ".f32.f16.f16", ", 0", "%68, %69, %70, %71", "%72", "%73");
-  }
 };
 template <>
 struct Products<144> {
@@ -253,10 +237,6 @@ struct Products<144> {
       M2_WGMMA_SS(144, "k16", ".f32.bf16.bf16", ", 0, 0", "%72", "%73", "%74");
     }
   }
-  __device__ static void multiply(float (&d)[72], const std::uint32_t (&a)[4], std::uint64_t b,
-                                  int accumulate) {
-    M2_WGMMA_RS(144, "k16", ".f32.f16.f16", ", 0", "%72, %73, %74, %75", "%76", "%77");
-  }
 };
 template <>
 struct Products<160> {
@@ -269,10 +249,6 @@ struct Products<160> {
       static_assert(kOperand == Operand::kBF16);
       M2_WGMMA_SS(160, "k16", ".f32.bf16.bf16", ", 0, 0", "%80", "%81", "%82");
     }
-  }
-  __device__ static void multiply(float (&d)[80], const std::uint32_t (&a)[4], std::uint64_t b,
-                                  int accumulate) {
-    M2_WGMMA_RS(160, "k16", ".f32.f16.f16", ", 0", "%80, %81, %82, %83", "%84", "%85");
   }
 };
 
@@ -294,6 +270,36 @@ M2_PRODUCTS_OF_F8(104, "%52", "%53", "%54")
 M2_PRODUCTS_OF_F8(120, "%60", "%61", "%62")
 M2_PRODUCTS_OF_F8(152, "%76", "%77", "%78")
 #undef M2_PRODUCTS_OF_F8
+
+/// The same of E4M3 with A in registers: a lane has columns 4 (lane % 4) to + 3 of rows lane / 4
+/// and lane / 4 + 8, then the columns 16 further on.
+template <int kTokens>
+struct ProductsOfRegisters;
+#define M2_PRODUCTS_OF_REGISTERS(N, A, B, P)                                        \
+  template <>                                                                       \
+  struct ProductsOfRegisters<N> {                                                   \
+    __device__ static void multiply(float (&d)[N / 2], const std::uint32_t (&a)[4], \
+                                    std::uint64_t b, int accumulate) {              \
+      M2_WGMMA_RS(N, "k32", ".f32.e4m3.e4m3", "", A, B, P);                         \
+    }                                                                               \
+  };
+M2_PRODUCTS_OF_REGISTERS(16, "%8, %9, %10, %11", "%12", "%13")
+M2_PRODUCTS_OF_REGISTERS(32, "%16, %17, %18, %19", "%20", "%21")
+M2_PRODUCTS_OF_REGISTERS(48, "%24, %25, %26, %27", "%28", "%29")
+M2_PRODUCTS_OF_REGISTERS(64, "%32, %33, %34, %35", "%36", "%37")
+M2_PRODUCTS_OF_REGISTERS(72, "%36, %37, %38, %39", "%40", "%41")
+M2_PRODUCTS_OF_REGISTERS(80, "%40, %41, %42, %43", "%44", "%45")
+M2_PRODUCTS_OF_REGISTERS(88, "%44, %45, %46, %47", "%48", "%49")
+M2_PRODUCTS_OF_REGISTERS(96, "%48, %49, %50, %51", "%52", "%53")
+M2_PRODUCTS_OF_REGISTERS(104, "%52, %53, %54, %55", "%56", "%57")
+M2_PRODUCTS_OF_REGISTERS(112, "%56, %57, %58, %59", "%60", "%61")
+M2_PRODUCTS_OF_REGISTERS(120, "%60, %61, %62, %63", "%64", "%65")
+M2_PRODUCTS_OF_REGISTERS(128, "%64, %65, %66, %67", "%68", "%69")
+M2_PRODUCTS_OF_REGISTERS(136, "%68, %69, %70, %71", "%72", "%73")
+M2_PRODUCTS_OF_REGISTERS(144, "%72, %73, %74, %75", "%76", "%77")
+M2_PRODUCTS_OF_REGISTERS(152, "%76, %77, %78, %79", "%80", "%81")
+M2_PRODUCTS_OF_REGISTERS(160, "%80, %81, %82, %83", "%84", "%85")
+#undef M2_PRODUCTS_OF_REGISTERS
 
 /// d += a b with b [16, 128] as it lies in memory, rows of 64 numbers: see values_descriptor().
 __device__ inline void multiply_values(float (&d)[64], const std::uint32_t (&a)[4], std::uint64_t b,

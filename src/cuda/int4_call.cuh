@@ -26,7 +26,7 @@ struct Int4Plan {
   int sets = 0;   // of tokens that a block holds; 0: not even one fits
   int slots = 0;  // of a ring
   // Of few tokens:
-  int given = 0;       // tiles of gate and up that a block need not claim
+  int given = 0;       // of a hundred tiles of gate and up, those that blocks need not claim
   int down_tiles = 0;  // eights of rows in a stage
   int in_flight = 0;   // stages on their way
   int entries = 0;     // for inner values of a token with an expert

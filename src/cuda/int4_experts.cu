@@ -75,7 +75,6 @@ template <typename Kernel>
 bool add_experts(const MoeExpertsArgs& call, Int4Experts args, Context& context,
                  void (*kernel)(Int4Experts)) {
   constexpr int kInFlight = 2;  // stages: see int4_one_token.cuh
-  constexpr int kGiven = 8;
   if (!Kernel::takes(args)) return false;
   const int num_slots = args.sizes.num_slots;
   const int row_tiles = args.down.rows / kUnitRows;
@@ -92,7 +91,7 @@ bool add_experts(const MoeExpertsArgs& call, Int4Experts args, Context& context,
     args.plan.num_bytes = fitted.num_bytes;
   }
   if (args.plan.slots == 0) return false;
-  args.plan.given = kGiven;
+  args.plan.given = Kernel::kGiven;
   args.plan.in_flight = std::min(kInFlight, args.plan.slots);
   const MarkedValues inner = marked_values(
       static_cast<std::size_t>(num_slots) * static_cast<std::size_t>(args.gate.rows), context);

@@ -28,6 +28,7 @@ class Int4FewTokens {
   static constexpr int kThreads = 32 * (kWarps + kHelpers + 2);
   static constexpr int kBuffers = 4;                        // of sums
   static constexpr int kTileSums = kSetTokens * kUnitRows;  // of eight rows
+  static constexpr int kGiven = 95;                         // of a hundred tiles
   using Tokens = Int4Tokens<kWarps, 1>;
   using Ring = OneTokenRing<Int4FewTokensStage, kWarps, kTeams, kMostSlots, kBuffers,
                             kStageTiles * kTileSums>;

@@ -25,7 +25,7 @@ class Int4FewTokensAsker {
   __device__ void run() {
     const int num_tiles = groups_.num_tiles() * gate_row_tiles();
     const auto blocks = static_cast<int>(gridDim.x);
-    const int given = min(args_.plan.given, num_tiles / blocks);
+    const int given = num_tiles * args_.plan.given / 100 / blocks;
     const auto tile_at = [&](int i) {  // what lane 0 finds counts
       if (i < given) return static_cast<int>(blockIdx.x) + i * blocks;
       return given * blocks + (lane() == 0 ? atomicAdd(&args_.round->claimed, 1) : 0);

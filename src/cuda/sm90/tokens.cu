@@ -71,14 +71,15 @@ class F8Row {
       : words_(static_cast<std::uint32_t*>(rows.data) + row * (cols / 4)),
         for_int4_(rows.for_int4) {}
 
-  /// Four columns, which neighbouring lanes have side by side.
+  /// Four columns.
   __device__ void put(int quad, std::uint32_t codes) const {
     if (for_int4_) {
-      const std::uint32_t other = __shfl_xor_sync(kAllLanes, codes, 1);
-      codes = quad % 2 == 0 ? even_bytes(codes, other) : odd_bytes(other, codes);
-      quad = even_columns_word(quad) + quad % 2 * 4;
+      auto* half = reinterpret_cast<std::uint16_t*>(words_ + even_columns_word(quad)) + quad % 2;
+      half[0] = static_cast<std::uint16_t>(even_bytes(codes, 0));
+      half[8] = static_cast<std::uint16_t>(odd_bytes(codes, 0));
+    } else {
+      words_[quad] = codes;
     }
-    words_[quad] = codes;
   }
   /// Eight columns.
   __device__ void put(int vector, uint2 codes) const {

@@ -10,8 +10,12 @@ namespace m2 {
 /// Work goes to one stream of the device, in order; operations return before it is done.
 /// Activations are float32 at the border. Weights in F16 and F8_E4M3 are multiplied with
 /// activations of f16, those in BF16 with nearly float32 accuracy (cuda/token_rows.cuh). Every
-/// output depends on its own token (and the keys that it sees) only; it repeats bit for bit for the
-/// same shapes.
+/// output depends on its own token (and the keys that it sees) only, but for the last bits of up to
+/// eight tokens: the choices of all of them decide in which order experts are added. It repeats bit
+/// for bit for the same inputs.
+///
+/// Blocks of the kernels of experts wait for each other, so all of a kernel's must run at once: two
+/// backends of one process must not work on the same device at the same time.
 class CudaBackend final : public Backend {
  public:
   /// Throws kUnsupported when there is no such device, or one that this build has no code for.

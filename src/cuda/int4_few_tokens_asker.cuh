@@ -4,6 +4,7 @@
 #include "cuda/int4_call.cuh"
 #include "cuda/int4_few_tokens_groups.cuh"
 #include "cuda/int4_few_tokens_stages.cuh"
+#include "cuda/int4_tile_claims.cuh"
 #include "cuda/weight_ring.cuh"
 
 namespace m2::cuda {
@@ -20,33 +21,18 @@ class Int4FewTokensAsker {
                                 const Span& down)
       : args_(args), ring_(ring), groups_(groups), experts_(experts), down_(down) {}
 
-  // A block's first tiles of gate and up are given, all blocks' side by side; it claims the others.
-  // Three claims are on their way while a tile is asked for.
   __device__ void run() {
     const int num_tiles = groups_.num_tiles() * gate_row_tiles();
-    const auto blocks = static_cast<int>(gridDim.x);
-    const int given = num_tiles * args_.plan.given / 100 / blocks;
-    const auto tile_at = [&](int i) {  // what lane 0 finds counts
-      if (i < given) return static_cast<int>(blockIdx.x) + i * blocks;
-      return given * blocks + (lane() == 0 ? atomicAdd(&args_.round->claimed, 1) : 0);
-    };
-    int tile = __shfl_sync(kAllLanes, tile_at(0), 0);
-    int second = tile_at(1);
-    int third = tile_at(2);
-    int fourth = tile_at(3);
-    skip_to(tile < num_tiles ? tile / gate_row_tiles() : groups_.num_tiles());
-    for (int i = 4; tile < num_tiles; ++i) {
-      const int next = __shfl_sync(kAllLanes, second, 0);
-      second = third;
-      third = fourth;
-      const bool last = next >= num_tiles;
-      if (!last) fourth = tile_at(i);
-      const UnitPosition position(tile, gate_row_tiles());
-      ask_down(position.outer + 1 - kLag);
-      ask_tile(position, last ? groups_.num_tiles() : next / gate_row_tiles());
-      tile = next;
-    }
-    __shfl_sync(kAllLanes, second + third + fourth, 0);  // all claims are back
+    for_claimed_tiles(
+        args_, num_tiles,
+        [&](int tile) {
+          skip_to(tile < num_tiles ? tile / gate_row_tiles() : groups_.num_tiles());
+        },
+        [&](int tile, int next, bool last) {
+          const UnitPosition position(tile, gate_row_tiles());
+          ask_down(position.outer + 1 - kLag);
+          ask_tile(position, last ? groups_.num_tiles() : next / gate_row_tiles());
+        });
     ask_down(groups_.num_tiles());
     for (int team = 0; team < Ring::kTeams; ++team) ring_.push_none({StageKind::kEnd, 0, 0, 0});
   }

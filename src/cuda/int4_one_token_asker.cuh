@@ -4,6 +4,7 @@
 #include "cuda/choose_experts.cuh"
 #include "cuda/int4_call.cuh"
 #include "cuda/int4_one_token_stages.cuh"
+#include "cuda/int4_tile_claims.cuh"
 #include "cuda/weight_ring.cuh"
 
 namespace m2::cuda {
@@ -55,31 +56,16 @@ class OneTokenAsker {
     } while (begin < down_.end);
   }
 
-  // A block's first tiles are given, all blocks' side by side; it claims the others. Three claims
-  // are on their way while a tile is asked for.
   __device__ void ask_gate_up() {
     const int num_tiles = args_.top_k * gate_row_tiles();
-    const auto blocks = static_cast<int>(gridDim.x);
-    const int given = num_tiles * args_.plan.given / 100 / blocks;
-    const auto tile_at = [&](int i) {  // what lane 0 finds counts
-      if (i < given) return static_cast<int>(blockIdx.x) + i * blocks;
-      return given * blocks + (lane() == 0 ? atomicAdd(&args_.round->claimed, 1) : 0);
-    };
-    int tile = __shfl_sync(kAllLanes, tile_at(0), 0);
-    int second = tile_at(1);
-    int third = tile_at(2);
-    int fourth = tile_at(3);
-    if (tile >= num_tiles) push({StageKind::kGateUp, -1, args_.top_k, 1}, 0, nullptr, 0);
-    for (int i = 4; tile < num_tiles; ++i) {
-      const int next = __shfl_sync(kAllLanes, second, 0);
-      second = third;
-      third = fourth;
-      const bool last = next >= num_tiles;
-      if (!last) fourth = tile_at(i);
-      ask_tile(tile, last ? args_.top_k : next / gate_row_tiles(), last);
-      tile = next;
-    }
-    __shfl_sync(kAllLanes, second + third + fourth, 0);  // all claims are back
+    for_claimed_tiles(
+        args_, num_tiles,
+        [&](int tile) {
+          if (tile >= num_tiles) push({StageKind::kGateUp, -1, args_.top_k, 1}, 0, nullptr, 0);
+        },
+        [&](int tile, int next, bool last) {
+          ask_tile(tile, last ? args_.top_k : next / gate_row_tiles(), last);
+        });
   }
 
   __device__ void ask_tile(int tile, int done, bool last) {

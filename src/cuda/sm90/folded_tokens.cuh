@@ -10,6 +10,7 @@
 #include "cuda/launch.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/sm90/folded_rows.cuh"
+#include "cuda/sm90/row_loads.cuh"
 
 namespace m2::cuda::sm90 {
 
@@ -104,22 +105,6 @@ class FoldedTokens {
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ static int quad_of(int step, int q) { return (step * kQuads + q) * 32 + lane(); }
-  __device__ static float4 load_constant(const float* from) {
-    float4 x;
-    asm volatile("ld.global.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
-                 : "l"(from)
-                 : "memory");
-    return x;
-  }
-  __device__ static float4 load(const float* from) {
-    float4 x;
-    asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
-                 : "l"(from)
-                 : "memory");
-    return x;
-  }
 
   [[nodiscard]] __device__ char* parts(int version) const {
     return parts_ + version * kTokens * kParts * stride_;
@@ -148,7 +133,7 @@ class FoldedTokens {
 #pragma unroll
       for (int q = 0; q < kQuads; ++q) {
         if constexpr (kNormed) {
-          weights[i][q] = load_constant(input_.norm_weight + 4 * quad_of(step, q));
+          weights[i][q] = load_vector(input_.norm_weight + 4 * quad_of(step, q));
         }
 #pragma unroll
         for (int v = 0; v < kVersions; ++v) {
@@ -170,7 +155,7 @@ class FoldedTokens {
       for (int i = 0; i < kBatch; ++i) {
 #pragma unroll
         for (int q = 0; q < kQuads; ++q) {
-          x[token][i][q] = load(row + 4 * quad_of(min(own_step(i), steps - 1), q));
+          x[token][i][q] = load_written_vector(row + 4 * quad_of(min(own_step(i), steps - 1), q));
         }
       }
     }

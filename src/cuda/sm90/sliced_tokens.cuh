@@ -7,6 +7,7 @@
 #include "cuda/launch.cuh"
 #include "cuda/mma.cuh"
 #include "cuda/sm90/folded_rows.cuh"
+#include "cuda/sm90/row_loads.cuh"
 #include "cuda/sm90/sliced_share.cuh"
 
 namespace m2::cuda::sm90::sliced {
@@ -43,7 +44,7 @@ class SlicedTokens {
       if constexpr (kNormed) {
 #pragma unroll
         for (int i = 0; i < kBatch; ++i) {
-          weights[i] = load(input_.norm_weight + column(item(i) / input_.count));
+          weights[i] = load_written_vector(input_.norm_weight + column(item(i) / input_.count));
         }
       }
       if (first == warp()) await_earlier_kernels();
@@ -52,7 +53,7 @@ class SlicedTokens {
       for (int i = 0; i < kBatch; ++i) {
         const int stage = item(i) / input_.count;
         const std::int64_t token = item(i) - stage * input_.count;
-        x[i] = load(input_.rows + token * input_.cols + column(stage));
+        x[i] = load_written_vector(input_.rows + token * input_.cols + column(stage));
       }
       if (first == warp() && lane() == 0) arrive(&shared_.barriers.asked);
       float squares[kBatch];
@@ -97,16 +98,6 @@ class SlicedTokens {
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / 32; }
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % 32; }
   __device__ int column(int stage) const { return (first_ + stage) * kScaleColumns + 4 * lane(); }
-
-  // Volatile: where it stands, before or behind the wait.
-  __device__ static float4 load(const float* from) {
-    float4 x;
-    asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w)
-                 : "l"(from)
-                 : "memory");
-    return x;
-  }
 
   // The sum of squares of what is multiplied by the norm's weights.
   __device__ static float norm(const float4& weight, float4& x) {
